@@ -1,0 +1,55 @@
+/**
+ * Zero-downtime process upgrades for servers on Node, Deno and Bun.
+ *
+ * A running process starts its own replacement, hands it the listening sockets, waits until it is ready, stops
+ * accepting, lets its connections finish, and leaves. Any of the three runtimes can replace any other.
+ *
+ * @example
+ * ```ts no-eval
+ * import { createServer } from "node:http";
+ * import { Upgrader } from "@changeover/changeover";
+ *
+ * const upgrader = await Upgrader.create();
+ * await upgrader.listen({ port: 8080 }, createServer((_request, response) => response.end("hello\n")));
+ * await upgrader.ready();
+ * await upgrader.exit; // after SIGHUP: "upgraded", after SIGTERM: "stopped"
+ * await upgrader.drain();
+ * ```
+ *
+ * @module
+ */
+
+export { type Descriptors, Upgrader } from "./src/upgrader.ts";
+export {
+  ERROR_CODES,
+  type ErrorCode,
+  UpgradeError,
+  type UpgradeErrorOptions,
+} from "./src/errors.ts";
+export type {
+  CommandOptions,
+  EnvOverlay,
+  Logger,
+  SignalOptions,
+  UpgraderOptions,
+} from "./src/options.ts";
+export type { AddressInput, BoundAddress } from "./src/address.ts";
+export type {
+  Backend,
+  Channel,
+  Clock,
+  Disposer,
+  ExitStatus,
+  ListenAt,
+  Listener,
+  ListenTarget,
+  Runtime,
+  SpawnedProcess,
+  SpawnRequest,
+  StartServer,
+} from "./src/backend/backend.ts";
+export type { DrainReport } from "./src/drain/drain.ts";
+export type { LifecycleEvent, State } from "./src/machine.ts";
+export type { DrainingGeneration } from "./src/protocol.ts";
+export type { SocketAddress } from "./src/sockets.ts";
+export type { UpgradeReport, UpgraderEventDetail, UpgraderStatus } from "./src/report.ts";

@@ -1,0 +1,160 @@
+/**
+ * The only door to a runtime and the operating system: one small interface.
+ *
+ * The upgrader holds a `Backend`; the real ones are chosen once by `load.ts`, tests inject the one in
+ * `src/testing/`. Everything above this line is the same on every runtime.
+ *
+ * @module
+ */
+
+import type { Address, BoundAddress } from "../address.ts";
+import type { ProcessFacts } from "../command.ts";
+
+/** A runtime that this library knows. */
+export type Runtime = "node" | "deno" | "bun";
+
+/** Undoes what the function that returned it did; calling it twice is harmless. */
+export type Disposer = () => void;
+
+/** Time, so that tests can turn it by hand. */
+export interface Clock {
+  /** Milliseconds on a clock that never goes back (`performance.now()`). */
+  now(): number;
+  /** Calls `callback` once after `ms` milliseconds; the timer does not keep the process alive. */
+  after(ms: number, callback: () => void): Disposer;
+}
+
+/**
+ * One end of the Unix stream socket pair between parent and child.
+ *
+ * Whoever holds it owns its descriptor and closes it with `close()`. Callbacks never throw into the runtime.
+ */
+export interface Channel {
+  /** Queues bytes; what can no longer be sent is dropped, the end is told by `onEnd`. */
+  write(bytes: Uint8Array): void;
+  /** Writes bytes before it returns, for a process that is about to die. Does its best, never throws. */
+  writeSync(bytes: Uint8Array): void;
+  /** The one receiver of what arrives; set it at once, bytes may be waiting. */
+  onData(receiver: (bytes: Uint8Array) => void): void;
+  /** Called once when the other side is gone or `close()` was called. */
+  onEnd(receiver: () => void): void;
+  /** Whether the open channel keeps the process alive. */
+  keepAlive(on: boolean): void;
+  /** Flushes what is queued and closes the descriptor. */
+  close(): void;
+}
+
+/** How a child ended; both `null` when that could not be learnt. */
+export interface ExitStatus {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** What to start as the next generation. */
+export interface SpawnRequest {
+  /** Executable and arguments. */
+  readonly command: readonly string[];
+  /** Working directory. */
+  readonly cwd: string;
+  /** The whole environment, including this library's variable. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Descriptors of this process that the child finds from 4 on, in this order. */
+  readonly fds: readonly number[];
+}
+
+/** A process that was started by `spawn`. */
+export interface SpawnedProcess {
+  readonly pid: number;
+  readonly channel: Channel;
+  /** Sends a signal; silently nothing when the process is gone. */
+  kill(signal: string): void;
+  /** Called once when the process has ended and was reaped. */
+  onExit(receiver: (status: ExitStatus) => void): void;
+  /** Whether the handle keeps this process alive. */
+  keepAlive(on: boolean): void;
+}
+
+/** Where a server is to listen, in the words of all three runtimes at once. */
+export interface ListenAt {
+  /** TCP port; 0 lets the system choose. */
+  readonly port?: number;
+  /** Address to bind, as Deno and Bun call it. */
+  readonly hostname?: string;
+  /** Address to bind, as Node calls it. */
+  readonly host?: string;
+  /** `false` where one socket serves IPv4 and IPv6. */
+  readonly ipv6Only?: boolean;
+  /** Path of a Unix socket, as Node and Deno call it. */
+  readonly path?: string;
+  /** Path of a Unix socket, as Bun calls it. */
+  readonly unix?: string;
+  /** The inherited descriptor, for servers that can take one; the other fields then are a placeholder. */
+  readonly fd?: number;
+}
+
+/** What `listen` of a backend is asked for. */
+export interface ListenTarget {
+  /** What the user asked for. */
+  readonly address: Address;
+  /** The inherited socket, owned by the caller until `listen` resolves, by the server afterwards. */
+  readonly inherited?: { readonly fd: number; readonly bound: BoundAddress };
+}
+
+/** A server with its listening socket. */
+export interface Listener {
+  /** The user's server: for `drain/`, and returned from `listen`. */
+  readonly server: unknown;
+  /** The listening descriptor, to be passed on; owned by the server. */
+  readonly fd: number;
+  /** Where it is bound, as the kernel says. */
+  readonly bound: BoundAddress;
+  /** Begins to accept; a listener that was not paused only resolves. Rejects `ERR_ADOPT` on any doubt. */
+  open(): Promise<void>;
+  /** Stops accepting for good and closes the listening descriptor; open connections are left alone. */
+  close(): void;
+}
+
+/** A function that starts a server and returns it. */
+export type StartServer = (at: ListenAt) => unknown;
+
+/** What a runtime and its operating system do for the upgrader. */
+export interface Backend {
+  readonly runtime: Runtime;
+  /** Version of the runtime. */
+  readonly version: string;
+  /** This process. */
+  readonly pid: number;
+  readonly clock: Clock;
+  /** The environment of this process, live. */
+  readonly env: Record<string, string | undefined>;
+  /** The process that started this one, as it is now. */
+  parentPid(): number;
+  /** Whether a process exists. */
+  isAlive(pid: number): boolean;
+  /** Sends a signal to a process; false when there is none. */
+  kill(pid: number, signal: string): boolean;
+  /** What this process was started with: for `command.ts`. */
+  readonly facts: ProcessFacts;
+  /** Starts the next generation. Rejects `ERR_SPAWN`. */
+  spawn(request: SpawnRequest): Promise<SpawnedProcess>;
+  /** Takes over this process's end of the channel. */
+  openChannel(fd: number): Channel;
+  /**
+   * Marks an inherited descriptor close-on-exec and, where asked, non-blocking (for all who share it).
+   *
+   * @returns Whether the descriptor is open.
+   */
+  secure(fd: number, nonBlocking: boolean): boolean;
+  /** Whether a descriptor is a socket. */
+  isSocket(fd: number): boolean;
+  /** Closes a descriptor that no server took. */
+  closeFd(fd: number): void;
+  /** Makes a server listen. The listener is paused until `open()` where the runtime can. */
+  listen(server: unknown, target: ListenTarget): Promise<Listener>;
+  /** Calls `start` and finds the socket of what it returns. */
+  start(start: StartServer, target: ListenTarget): Promise<Listener>;
+  /** Installs a signal handler that does not keep the process alive. */
+  onSignal(signal: string, handler: () => void): Disposer;
+  /** Calls back when an error is about to end this process. */
+  onFatalError(handler: (error: unknown) => void): Disposer;
+}

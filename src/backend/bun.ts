@@ -1,0 +1,162 @@
+/**
+ * Bun: `node:net` takes an inherited descriptor; `node:http` does not and gets its connections from a `net.Server`.
+ *
+ * Bun starts every subprocess with all descriptors but the ones it passes marked close-on-exec (`close_range(2)`), so
+ * none of ours is inherited by accident.
+ *
+ * @module
+ */
+
+import { writeSync } from "node:fs";
+import { createServer, Server, Socket } from "node:net";
+import { collectFacts, type ProcessFacts } from "../command.ts";
+import type { Backend, Channel } from "./backend.ts";
+import { CommonBackend } from "./common.ts";
+import { handleDescriptor, readCommandLine } from "./node.ts";
+import type { NodeServer } from "./node_server.ts";
+
+/** What is used of Bun's own socket (`Bun.connect`); see Bun's documentation, "TCP sockets". */
+interface BunSocket {
+  write(bytes: Uint8Array): number;
+  end(): void;
+  ref(): void;
+  unref(): void;
+}
+
+interface BunSocketHandler {
+  open(socket: BunSocket): void;
+  data(socket: BunSocket, bytes: Uint8Array): void;
+  drain(socket: BunSocket): void;
+  end(socket: BunSocket): void;
+  close(socket: BunSocket): void;
+  error(socket: BunSocket, error: Error): void;
+}
+
+interface BunGlobal {
+  readonly version: string;
+  connect(options: { fd: number; socket: BunSocketHandler }): Promise<BunSocket>;
+}
+
+const bun = (globalThis as unknown as { Bun: BunGlobal }).Bun;
+
+/** The child's end of the channel: Bun's `new net.Socket({ fd })` does not read, `Bun.connect({ fd })` does. */
+function bunChannel(fd: number): Channel {
+  let socket: BunSocket | undefined;
+  let receive: ((bytes: Uint8Array) => void) | undefined;
+  let ended: (() => void) | undefined;
+  let isEnded = false;
+  let closing = false;
+  let alive = true;
+  let queue: Uint8Array[] = [];
+  const early: Uint8Array[] = [];
+
+  const end = () => {
+    if (isEnded) return;
+    isEnded = true;
+    ended?.();
+  };
+  const flush = () => {
+    while (socket !== undefined && queue.length > 0) {
+      const next = queue[0] as Uint8Array;
+      const written = Math.max(0, socket.write(next));
+      if (written < next.length) {
+        queue[0] = next.subarray(written);
+        return;
+      }
+      queue.shift();
+    }
+    if (closing && queue.length === 0) socket?.end();
+  };
+  const opened = (now: BunSocket) => {
+    socket = now;
+    if (!alive) now.unref();
+    flush();
+  };
+  bun.connect({
+    fd,
+    socket: {
+      open: opened,
+      data: (_socket, bytes) => {
+        // Bun reuses the buffer of a read.
+        const copy = bytes.slice();
+        if (receive === undefined) early.push(copy);
+        else receive(copy);
+      },
+      drain: flush,
+      end: (now) => {
+        end();
+        now.end();
+      },
+      close: end,
+      error: end,
+    },
+  }).catch(end);
+
+  return {
+    write(bytes) {
+      if (isEnded) return;
+      queue.push(bytes);
+      if (queue.length === 1) flush();
+    },
+    writeSync(bytes) {
+      try {
+        for (const waiting of queue.splice(0)) writeSync(fd, waiting);
+        writeSync(fd, bytes);
+      } catch {
+        // The process is about to die; the other side will learn that in any case.
+      }
+    },
+    onData(receiver) {
+      receive = receiver;
+      for (const bytes of early.splice(0)) receiver(bytes);
+    },
+    onEnd(receiver) {
+      ended = receiver;
+      if (isEnded) queueMicrotask(receiver);
+    },
+    keepAlive(on) {
+      alive = on;
+      if (on) socket?.ref();
+      else socket?.unref();
+    },
+    close() {
+      closing = true;
+      if (isEnded) queue = [];
+      flush();
+    },
+  };
+}
+
+class BunBackend extends CommonBackend {
+  readonly runtime = "bun";
+  readonly version = bun.version;
+  readonly facts: ProcessFacts = collectFacts(readCommandLine);
+
+  override openChannel(fd: number): Channel {
+    return bunChannel(fd);
+  }
+
+  protected descriptor(server: NodeServer): number {
+    return handleDescriptor(server);
+  }
+
+  protected override carrier(server: NodeServer): NodeServer {
+    if (server instanceof Server) return server;
+    // Bun's http.Server ignores `fd`, and is no net.Server; it takes connections that one accepted.
+    const carrier = createServer((socket) => void server.emit("connection", socket));
+    return carrier as unknown as NodeServer;
+  }
+
+  protected socketOn(fd: number): Socket {
+    return new Socket({ fd, readable: true, writable: true });
+  }
+
+  protected writeSync(fd: number, bytes: Uint8Array): void {
+    writeSync(fd, bytes);
+  }
+}
+
+/** The backend for Bun. */
+export function createBackend(): Promise<Backend> {
+  return Promise.resolve(new BunBackend());
+}

@@ -1,0 +1,315 @@
+/**
+ * What the three backends share: everything that `node:` modules do alike on all of them.
+ *
+ * @module
+ */
+
+import { spawn } from "node:child_process";
+import { closeSync, fstatSync } from "node:fs";
+import { createServer, type Socket } from "node:net";
+import { constants } from "node:os";
+import process from "node:process";
+import { type BoundAddress, formatAddress, sameBound } from "../address.ts";
+import type { ProcessFacts } from "../command.ts";
+import { UpgradeError } from "../errors.ts";
+import type {
+  Backend,
+  Channel,
+  Clock,
+  Disposer,
+  ListenAt,
+  Listener,
+  ListenTarget,
+  Runtime,
+  SpawnedProcess,
+  SpawnRequest,
+  StartServer,
+} from "./backend.ts";
+import { socketChannel } from "./channel.ts";
+import {
+  adoptNodeServer,
+  bindError,
+  bindNodeServer,
+  boundOf,
+  listening,
+  nativeAt,
+  type NodeServer,
+  type NodeServerHooks,
+  nodeServerOf,
+  openListener,
+} from "./node_server.ts";
+import { checkUnixPath, publishUnixPath } from "./unix_path.ts";
+
+const clock: Clock = {
+  now: () => performance.now(),
+  after(ms, callback) {
+    // Node's timer object on all three runtimes: its `unref` lets the process end.
+    const timer = setTimeout(callback, ms) as unknown as { unref?: () => void };
+    timer.unref?.();
+    return () => clearTimeout(timer as unknown as number);
+  },
+};
+
+/** Closes whatever a `start` function returned, for an upgrade that fails. */
+export function closeServer(server: unknown): void {
+  const candidate = (nodeServerOf(server) ?? server) as Record<string, unknown> | null | undefined;
+  for (const method of ["close", "stop", "shutdown"]) {
+    const close = candidate?.[method];
+    if (typeof close !== "function") continue;
+    try {
+      const closing: unknown = close.call(candidate, ...(method === "stop" ? [true] : []));
+      if (closing instanceof Promise) closing.catch(() => {});
+    } catch {
+      // It did not listen; there is nothing to close.
+    }
+    return;
+  }
+}
+
+/** A backend on `node:` modules; subclasses say what their runtime does differently. */
+export abstract class CommonBackend implements Backend {
+  abstract readonly runtime: Runtime;
+  abstract readonly version: string;
+  abstract readonly facts: ProcessFacts;
+  readonly pid: number = process.pid;
+  readonly clock: Clock = clock;
+  readonly env: Record<string, string | undefined> = process.env;
+
+  /** What `node:net` servers need from this runtime. */
+  protected readonly hooks: NodeServerHooks = {
+    carrier: (server) => this.carrier(server),
+    descriptor: (server, bound) => this.descriptor(server, bound),
+    closeFd: (fd) => this.closeFd(fd),
+  };
+  #everyAddress: Promise<string> | undefined;
+
+  /** The listening descriptor of a `node:net` server. */
+  protected abstract descriptor(server: NodeServer, bound: BoundAddress): number;
+
+  /** The server that accepts for `server`. */
+  protected carrier(server: NodeServer): NodeServer {
+    return server;
+  }
+
+  /** Writes to a descriptor before it returns. */
+  protected abstract writeSync(fd: number, bytes: Uint8Array): void;
+
+  /** Opens a stream socket on a descriptor. */
+  protected abstract socketOn(fd: number): Socket;
+
+  parentPid(): number {
+    return process.ppid;
+  }
+
+  isAlive(pid: number): boolean {
+    try {
+      return process.kill(pid, 0);
+    } catch (error) {
+      return (error as { code?: string }).code === "EPERM";
+    }
+  }
+
+  kill(pid: number, signal: string): boolean {
+    try {
+      return process.kill(pid, signal);
+    } catch {
+      return false;
+    }
+  }
+
+  openChannel(fd: number): Channel {
+    return socketChannel(this.socketOn(fd), (bytes) => this.writeSync(fd, bytes));
+  }
+
+  secure(fd: number, _nonBlocking: boolean): boolean {
+    try {
+      fstatSync(fd);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  isSocket(fd: number): boolean {
+    try {
+      return fstatSync(fd).isSocket();
+    } catch {
+      return false;
+    }
+  }
+
+  closeFd(fd: number): void {
+    try {
+      closeSync(fd);
+    } catch {
+      // Closed already, which is what was wanted.
+    }
+  }
+
+  spawn(request: SpawnRequest): Promise<SpawnedProcess> {
+    const [file = "", ...args] = request.command;
+    const refuse = (cause: unknown) => {
+      const { code, message } = cause as { code?: string; message: string };
+      const why = code === "ENOENT"
+        ? "there is no such file"
+        : code === "EACCES"
+        ? "it may not be executed"
+        : code === "EMFILE" || code === "ENFILE"
+        ? "too many files are open; raise the limit of open files (RLIMIT_NOFILE)"
+        : message;
+      return new UpgradeError("ERR_SPAWN", `Cannot start ${JSON.stringify(file)}: ${why}`, {
+        cause,
+      });
+    };
+    return new Promise((resolve, reject) => {
+      let child: ReturnType<typeof spawn>;
+      try {
+        child = spawn(file, args, {
+          cwd: request.cwd,
+          env: request.env,
+          stdio: ["inherit", "inherit", "inherit", "pipe", ...request.fds],
+        });
+      } catch (error) {
+        reject(refuse(error));
+        return;
+      }
+      // A process that could not be started has no pid, and tells why in a later tick.
+      child.once("error", (error) => reject(refuse(error)));
+      const { pid } = child;
+      if (pid === undefined) return;
+      const socket = child.stdio[3] as Socket;
+      resolve({
+        pid,
+        channel: socketChannel(socket, () => {}),
+        kill: (signal) => void child.kill(signal as NodeJS.Signals),
+        onExit(receiver) {
+          if (child.exitCode !== null || child.signalCode !== null) {
+            queueMicrotask(() => receiver({ code: child.exitCode, signal: child.signalCode }));
+          } else child.once("exit", (code, signal) => receiver({ code, signal }));
+        },
+        keepAlive(on) {
+          if (on) child.ref();
+          else child.unref();
+        },
+      });
+    });
+  }
+
+  async listen(server: unknown, target: ListenTarget): Promise<Listener> {
+    const { address, inherited } = target;
+    const refuse = (why: string): never => {
+      throw new UpgradeError(
+        "ERR_ADOPT",
+        `Cannot use the server for ${formatAddress(address)}: ${why}`,
+      );
+    };
+    // A framework's instance (Fastify) has to finish its own preparations before its server may listen.
+    const prepare = (server as { ready?: unknown }).ready;
+    if (nodeServerOf(server) !== server && typeof prepare === "function") {
+      await prepare.call(server);
+    }
+    const own = nodeServerOf(server) ??
+      refuse("it is no server with listen() and close(), such as http.createServer(app) returns");
+    if (own.listening) refuse("it listens already; pass it before its own listen() is called");
+    if (inherited !== undefined) return adoptNodeServer(own, inherited, this.hooks);
+    if (address.kind === "unix") await checkUnixPath(address.path);
+    return bindNodeServer(own, address, await this.everyAddress(), this.hooks);
+  }
+
+  async start(start: StartServer, target: ListenTarget): Promise<Listener> {
+    const { address, inherited } = target;
+    if (inherited !== undefined) return await this.startInherited(start, address, inherited);
+    if (address.kind === "unix") await checkUnixPath(address.path);
+    return await this.startNative(start, target, nativeAt(address, await this.everyAddress()));
+  }
+
+  /** Starts a server of generation 1, or one that was not inherited. */
+  protected async startNative(
+    start: StartServer,
+    target: ListenTarget,
+    at: ListenAt,
+  ): Promise<Listener> {
+    const { address } = target;
+    let server: unknown;
+    try {
+      server = await start(at);
+    } catch (error) {
+      throw isBindError(error) ? bindError(address, error) : error;
+    }
+    const own = nodeServerOf(server) ?? this.foreign(server, address);
+    if (!own.listening) await listening(own, () => {});
+    if (address.kind === "unix") publishUnixPath(at.path as string, address.path);
+    return openListener(own, own, address, this.hooks);
+  }
+
+  /** Starts a server on an inherited socket; it must have taken `at.fd`. */
+  protected async startInherited(
+    start: StartServer,
+    address: ListenTarget["address"],
+    inherited: NonNullable<ListenTarget["inherited"]>,
+  ): Promise<Listener> {
+    const { fd, bound } = inherited;
+    const placeholder = bound.kind === "unix"
+      ? nativeAt({ kind: "unix", path: `${bound.path}.placeholder` }, "")
+      : nativeAt({
+        kind: "tcp",
+        hostname: bound.hostname.includes(":") ? "::1" : "127.0.0.1",
+        port: 0,
+      }, "");
+    const server = await start({ ...placeholder, fd });
+    const own = nodeServerOf(server) ?? this.foreign(server, address);
+    if (!own.listening) await listening(own, () => {});
+    const actual = bound.kind === "unix" ? bound : boundOf(own);
+    if (actual === undefined || !sameBound(actual, bound)) {
+      closeServer(server);
+      throw new UpgradeError(
+        "ERR_ADOPT",
+        `Cannot take over ${formatAddress(bound)}: the server did not use at.fd and listens on ${
+          actual === undefined ? "nothing" : formatAddress(actual)
+        }; start it with everything in "at"`,
+      );
+    }
+    return openListener(own, own, address, this.hooks);
+  }
+
+  /** A server that `node:net` did not make. */
+  protected foreign(server: unknown, address: ListenTarget["address"]): never {
+    closeServer(server);
+    throw new UpgradeError(
+      "ERR_ADOPT",
+      `Cannot use the server for ${formatAddress(address)}: the function returned ${
+        server === undefined ? "nothing" : "something"
+      } that is no node:net server; return the server, or the framework's instance that holds it as "server"`,
+    );
+  }
+
+  /** The host name for every address: dual-stack where the machine has IPv6. */
+  protected everyAddress(): Promise<string> {
+    this.#everyAddress ??= new Promise((resolve) => {
+      const probe = createServer();
+      probe.once("error", () => resolve("0.0.0.0"));
+      probe.listen({ port: 0, host: "::1" }, () => {
+        probe.close();
+        resolve("::");
+      });
+    });
+    return this.#everyAddress;
+  }
+
+  onSignal(signal: string, handler: () => void): Disposer {
+    if (!(signal in constants.signals)) throw new TypeError(`"${signal}" is not a signal here`);
+    process.on(signal, handler);
+    return () => process.off(signal, handler);
+  }
+
+  onFatalError(handler: (error: unknown) => void): Disposer {
+    process.on("uncaughtExceptionMonitor", handler);
+    return () => process.off("uncaughtExceptionMonitor", handler);
+  }
+}
+
+function isBindError(error: unknown): boolean {
+  return ["EADDRINUSE", "EACCES", "EPERM", "EADDRNOTAVAIL", "ENOTFOUND", "EAI_AGAIN"].includes(
+    (error as { code?: string } | null)?.code ?? "",
+  );
+}

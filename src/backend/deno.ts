@@ -1,0 +1,101 @@
+/**
+ * Deno: descriptors are found, secured and repaired through libc, because no API of Deno tells or takes them.
+ *
+ * @module
+ */
+
+import { Socket } from "node:net";
+import { type BoundAddress, formatAddress, sameBound } from "../address.ts";
+import { collectFacts, type ProcessFacts } from "../command.ts";
+import { UpgradeError } from "../errors.ts";
+import type { Backend, SpawnedProcess, SpawnRequest } from "./backend.ts";
+import { CommonBackend } from "./common.ts";
+import type { Libc } from "./libc/libc.ts";
+import { loadLibc } from "./libc/load.ts";
+import type { NodeServer } from "./node_server.ts";
+
+const deno = (globalThis as unknown as { Deno: { version: { deno: string } } }).Deno;
+
+class DenoBackend extends CommonBackend {
+  readonly runtime = "deno";
+  readonly version = deno.version.deno;
+  readonly facts: ProcessFacts;
+  readonly #libc: Libc;
+
+  constructor(libc: Libc) {
+    super();
+    this.#libc = libc;
+    // Deno gives /proc/self to JavaScript only under --allow-all.
+    this.facts = collectFacts(() => {
+      try {
+        return libc.readFile("/proc/self/cmdline");
+      } catch {
+        return undefined;
+      }
+    });
+  }
+
+  protected descriptor(_server: NodeServer, bound: BoundAddress): number {
+    for (const fd of this.#libc.openFds()) {
+      const socket = this.#libc.socket(fd);
+      if (socket?.type !== "stream" || !socket.listening) continue;
+      const { address } = socket;
+      const there: BoundAddress = "path" in address
+        // The kernel keeps the name under which the path was bound.
+        ? { kind: "unix", path: address.path.replace(/\.\d+$/, "") }
+        : { kind: "tcp", hostname: address.hostname, port: address.port };
+      if (sameBound(there, bound)) return fd;
+    }
+    throw new UpgradeError(
+      "ERR_ADOPT",
+      `Cannot find the descriptor of the server on ${formatAddress(bound)}`,
+    );
+  }
+
+  override secure(fd: number, nonBlocking: boolean): boolean {
+    if (!this.#libc.isOpen(fd)) return false;
+    this.#libc.setCloseOnExec(fd, true);
+    if (nonBlocking) this.#libc.setNonBlocking(fd, true);
+    return true;
+  }
+
+  override isSocket(fd: number): boolean {
+    return this.#libc.isOpen(fd) && this.#libc.socket(fd) !== undefined;
+  }
+
+  override closeFd(fd: number): void {
+    if (this.#libc.isOpen(fd)) this.#libc.close(fd);
+  }
+
+  override spawn(request: SpawnRequest): Promise<SpawnedProcess> {
+    // Deno's spawn clears O_NONBLOCK on every descriptor that it passes; the flag belongs to the open file
+    // description, so from then on accept() would block this process too. It is set again before the loop turns.
+    const nonBlocking = request.fds.filter((fd) => this.#libc.isNonBlocking(fd));
+    const spawned = super.spawn(request);
+    for (const fd of nonBlocking) this.#libc.setNonBlocking(fd, true);
+    return spawned;
+  }
+
+  protected socketOn(fd: number): Socket {
+    return new Socket({ fd, readable: true, writable: true });
+  }
+
+  protected writeSync(fd: number, bytes: Uint8Array): void {
+    this.#libc.writeSync(fd, bytes);
+  }
+}
+
+/**
+ * The backend for Deno.
+ *
+ * @throws {UpgradeError} `ERR_UNSUPPORTED` without the permission to call libc.
+ */
+// deno-lint-ignore require-await -- the refusal is to be a rejection
+export async function createBackend(): Promise<Backend> {
+  const result = loadLibc();
+  if ("libc" in result) return new DenoBackend(result.libc);
+  throw new UpgradeError(
+    "ERR_UNSUPPORTED",
+    `Cannot create an upgrader on Deno: it needs calls to libc, and ${result.reason}`,
+  );
+}

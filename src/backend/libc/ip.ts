@@ -1,0 +1,35 @@
+/**
+ * IP addresses from bytes to text.
+ *
+ * @module
+ */
+
+/**
+ * Prints an address.
+ *
+ * @param bytes Four bytes for IPv4, sixteen for IPv6, network order.
+ * @returns Dotted decimal, or the text form of RFC 5952.
+ */
+export function formatIp(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join(".");
+  const groups: number[] = [];
+  for (let i = 0; i < 16; i += 2) groups.push(((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0));
+  // RFC 5952 section 5: IPv4-mapped addresses keep their dotted form.
+  if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff) {
+    return `::ffff:${bytes.subarray(12).join(".")}`;
+  }
+  // Section 4.2: the longest run of two or more zero groups, the first of equals, becomes "::".
+  let start = -1;
+  let length = 1;
+  for (let i = 0; i < 8; i++) {
+    let end = i;
+    while (end < 8 && groups[end] === 0) end++;
+    if (end - i > length) {
+      start = i;
+      length = end - i;
+    }
+  }
+  const text = (part: readonly number[]) => part.map((group) => group.toString(16)).join(":");
+  if (start < 0) return text(groups);
+  return `${text(groups.slice(0, start))}::${text(groups.slice(start + length))}`;
+}

@@ -1,0 +1,200 @@
+/**
+ * What the event loop waits for on a descriptor: reading it, taking it out, putting it back (Linux).
+ *
+ * A runtime accepts connections because its listening socket is registered in an epoll instance. Taking the
+ * registration out makes it stop without knowing; connections then wait in the kernel's accept queue. Putting it back
+ * reports at once what has queued up meanwhile, for edge-triggered registrations too: `EPOLL_CTL_ADD` checks the
+ * readiness of the file (`ep_insert` in fs/eventpoll.c).
+ *
+ * A registration belongs to the open file description and the number under which it was added (epoll(7), question 6),
+ * so it outlives the number when another process shares the socket. Nothing here ever lets go of a number
+ * before its registration is out.
+ *
+ * @module
+ */
+
+import { UpgradeError } from "../../errors.ts";
+import type { Libc } from "./libc.ts";
+
+/** One registration of a descriptor. */
+export interface Registration {
+  /** The epoll instance. Two descriptors may stand for one instance, as in Deno. */
+  readonly epoll: number;
+  /** The registered number. */
+  readonly fd: number;
+  /** Inode of the file that was registered under the number. */
+  readonly inode: number;
+  /** Event mask, with the `EPOLLERR` and `EPOLLHUP` that the kernel adds. */
+  readonly events: number;
+  /** The runtime's own sixty-four bits. */
+  readonly data: bigint;
+}
+
+/** A descriptor whose registrations were taken out. */
+export interface Paused {
+  readonly fd: number;
+  /** Inode of the socket that it refers to. */
+  readonly inode: number;
+  /** What has to be put back. */
+  readonly registrations: readonly Registration[];
+}
+
+const EPOLLERR = 0x8;
+const EPOLLHUP = 0x10;
+/** `ep_show_fdinfo` in fs/eventpoll.c; `tfd` is decimal, all else hexadecimal. */
+const LINE = /^tfd:\s*(\d+)\s+events:\s*([0-9a-f]+)\s+data:\s*([0-9a-f]+)\s.*\bino:\s*([0-9a-f]+)/;
+
+/**
+ * Refuses an adoption.
+ *
+ * @param why What was seen.
+ * @param cause The error that led to it.
+ * @returns The error to throw.
+ */
+export function doubt(why: string, cause?: unknown): UpgradeError {
+  return new UpgradeError("ERR_ADOPT", `Cannot take over the socket: ${why}`, { cause });
+}
+
+/**
+ * The inode of an open socket.
+ *
+ * @param libc The C library.
+ * @param fd A descriptor.
+ * @returns Its inode.
+ * @throws {UpgradeError} `ERR_ADOPT` when it is not open or no socket.
+ */
+export function socketInode(libc: Libc, fd: number): number {
+  let inode: number | undefined;
+  try {
+    inode = libc.inode(fd);
+  } catch (cause) {
+    throw doubt(`descriptor ${fd} is not open`, cause);
+  }
+  if (inode === undefined) throw doubt(`descriptor ${fd} is not a socket`);
+  return inode;
+}
+
+/**
+ * The epoll instances of this process.
+ *
+ * @param libc The C library.
+ * @returns Their descriptors; Deno has two for one instance.
+ */
+export function epollFds(libc: Libc): number[] {
+  return libc.openFds().filter((fd) => {
+    try {
+      return libc.readLink(`/proc/self/fd/${fd}`) === "anon_inode:[eventpoll]";
+    } catch {
+      return false; // closed meanwhile, by another thread of the runtime
+    }
+  });
+}
+
+/**
+ * Reads the text of `/proc/<pid>/fdinfo/<epoll descriptor>` (proc_pid_fdinfo(5)).
+ *
+ * @param text Its content.
+ * @param epoll The descriptor that it is about.
+ * @returns All registrations in it.
+ */
+export function parseFdinfo(text: string, epoll: number): Registration[] {
+  const found: Registration[] = [];
+  for (const line of text.split("\n")) {
+    const [, fd, events, data, inode] = LINE.exec(line) ?? [];
+    if (fd === undefined || events === undefined || data === undefined || inode === undefined) {
+      continue;
+    }
+    found.push({
+      epoll,
+      fd: Number(fd),
+      inode: parseInt(inode, 16),
+      events: parseInt(events, 16),
+      data: BigInt(`0x${data}`),
+    });
+  }
+  return found;
+}
+
+function registrationsIn(libc: Libc, epoll: number, fd: number, inode: number): Registration[] {
+  // The number alone does not do: after dup2 an old file may still be registered under it.
+  return parseFdinfo(libc.readFile(`/proc/self/fdinfo/${epoll}`), epoll)
+    .filter((it) => it.fd === fd && it.inode === inode);
+}
+
+/**
+ * What the event loop waits for on a socket.
+ *
+ * @param libc The C library.
+ * @param fd The socket.
+ * @returns Its registrations; one that can be reached by two epoll descriptors is there twice.
+ * @throws {UpgradeError} `ERR_ADOPT` when `fd` is not an open socket.
+ */
+export function registrations(libc: Libc, fd: number): Registration[] {
+  const inode = socketInode(libc, fd);
+  return epollFds(libc).flatMap((epoll) => registrationsIn(libc, epoll, fd, inode));
+}
+
+/**
+ * Takes a socket out of every epoll instance. The runtime does not notice.
+ *
+ * What a batch of events that the runtime is just working through says about the socket is still carried out: after a
+ * pause that is made in a callback one more round of `accept` may follow, before `start` has returned none does.
+ *
+ * @param libc The C library.
+ * @param fd The socket.
+ * @returns What to put back; without registrations when there were none.
+ * @throws {UpgradeError} `ERR_ADOPT` when `fd` is not an open socket.
+ */
+export function unregister(libc: Libc, fd: number): Paused {
+  const inode = socketInode(libc, fd);
+  const taken: Registration[] = [];
+  for (const epoll of epollFds(libc)) {
+    // Read again for each: a second descriptor of the same instance no longer shows what is out.
+    for (const registration of registrationsIn(libc, epoll, fd, inode)) {
+      libc.epollDelete(epoll, fd);
+      taken.push(registration);
+    }
+  }
+  return { fd, inode, registrations: taken };
+}
+
+/**
+ * Stops accepting from a socket, until {@linkcode resume}.
+ *
+ * @param libc The C library.
+ * @param fd A socket that the runtime has registered.
+ * @returns What `resume` needs.
+ * @throws {UpgradeError} `ERR_ADOPT` when it is not registered: Node registers in the next turn of its loop.
+ */
+export function pause(libc: Libc, fd: number): Paused {
+  const paused = unregister(libc, fd);
+  if (paused.registrations.length > 0) return paused;
+  throw doubt(`the event loop does not wait for descriptor ${fd}`);
+}
+
+/**
+ * Puts back what {@linkcode pause} took out: the runtime accepts again, first of all what waited.
+ *
+ * @param libc The C library.
+ * @param paused From `pause` or a transplant.
+ * @throws {UpgradeError} `ERR_ADOPT` when the number refers to something else by now, or when the registrations are
+ * not found afterwards.
+ */
+export function resume(libc: Libc, paused: Paused): void {
+  const { fd, inode } = paused;
+  const now = socketInode(libc, fd);
+  if (now !== inode) throw doubt(`descriptor ${fd} refers to socket ${now} instead of ${inode}`);
+  for (const { epoll, events, data } of paused.registrations) {
+    try {
+      libc.epollAdd(epoll, fd, { events, data });
+    } catch (cause) {
+      throw doubt(`descriptor ${fd} cannot be registered again`, cause);
+    }
+    const seen = registrationsIn(libc, epoll, fd, inode);
+    const expected = (events | EPOLLERR | EPOLLHUP) >>> 0;
+    if (!seen.some((it) => it.events === expected && it.data === data)) {
+      const found = seen.map((it) => `events ${it.events.toString(16)}`).join() || "nothing";
+      throw doubt(`the registration of descriptor ${fd} is not there afterwards, but ${found}`);
+    }
+  }
+}

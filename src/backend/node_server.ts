@@ -1,0 +1,259 @@
+/**
+ * Servers with `listen(options)` and `close()` as `node:net` made them, on every runtime.
+ *
+ * @module
+ */
+
+import { Server } from "node:net";
+import { type Address, type BoundAddress, formatAddress, sameBound } from "../address.ts";
+import { UpgradeError } from "../errors.ts";
+import type { ListenAt, Listener } from "./backend.ts";
+import { publishUnixPath, temporaryUnixPath } from "./unix_path.ts";
+
+/** What is used of a `net.Server`. */
+export interface NodeServer {
+  listen(options: ListenAt): unknown;
+  close(callback?: (error?: Error) => void): unknown;
+  address(): unknown;
+  readonly listening: boolean;
+  on(event: string, listener: (...args: never[]) => void): unknown;
+  once(event: string, listener: (...args: never[]) => void): unknown;
+  off(event: string, listener: (...args: never[]) => void): unknown;
+  emit(event: string, ...args: unknown[]): boolean;
+}
+
+/** What differs between runtimes. */
+export interface NodeServerHooks {
+  /** The server whose `listen` is called: the server itself, or one that hands its connections on. */
+  carrier(server: NodeServer): NodeServer;
+  /** The listening descriptor of a listening server. */
+  descriptor(server: NodeServer, bound: BoundAddress): number;
+  /** Closes a descriptor that no server took. */
+  closeFd(fd: number): void;
+}
+
+/** Whether a value has the methods of a `net.Server`. */
+export function isNodeServer(value: unknown): value is NodeServer {
+  if (typeof value !== "object" || value === null) return false;
+  const server = value as Partial<Record<keyof NodeServer, unknown>>;
+  return typeof server.listen === "function" && typeof server.close === "function" &&
+    typeof server.address === "function" && typeof server.once === "function";
+}
+
+/** Finds the `net.Server` in what a user passed: itself, or the `server` of a framework's instance. */
+export function nodeServerOf(value: unknown): NodeServer | undefined {
+  if (isNodeServer(value)) return value;
+  const inner = (value as { server?: unknown } | null | undefined)?.server;
+  return isNodeServer(inner) ? inner : undefined;
+}
+
+/** The bound address as `server.address()` tells it. */
+export function boundOf(server: NodeServer): BoundAddress | undefined {
+  const address = server.address() as { address: string; port: number } | string | null;
+  if (typeof address === "string") return { kind: "unix", path: address };
+  if (address === null || typeof address !== "object") return undefined;
+  return { kind: "tcp", hostname: address.address, port: address.port };
+}
+
+/** Resolves when a server listens, rejects when it cannot. */
+export function listening(server: NodeServer, start: () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = () => {
+      server.off("listening", onListening);
+      server.off("error", onError);
+    };
+    const onListening = () => {
+      settle();
+      resolve();
+    };
+    const onError = (error: Error) => {
+      settle();
+      reject(error);
+    };
+    server.once("listening", onListening);
+    server.once("error", onError);
+    try {
+      start();
+    } catch (error) {
+      settle();
+      reject(error);
+    }
+    if (server.listening) onListening();
+  });
+}
+
+/** Closes the listening socket and nothing else: `http.Server.close` would cut idle connections. */
+function closeListener(server: NodeServer): void {
+  if (server.listening) Server.prototype.close.call(server as unknown as Server);
+}
+
+/** Says why an address cannot be bound. */
+export function bindError(address: Address, error: unknown): UpgradeError {
+  const where = formatAddress(address);
+  const code = (error as { code?: string }).code;
+  const why = code === "EADDRINUSE"
+    ? "the address is in use by another process and was not inherited from a parent; stop that process or choose another address"
+    : code === "EACCES" || code === "EPERM"
+    ? "permission was denied; a port below 1024 needs a privilege (CAP_NET_BIND_SERVICE), a path a writable folder"
+    : code === "EADDRNOTAVAIL"
+    ? "this machine does not have that address"
+    : code === "ENOTFOUND" || code === "EAI_AGAIN"
+    ? "the host name is not known"
+    : (error as Error).message;
+  return new UpgradeError("ERR_ADDRESS", `Cannot listen on ${where}: ${why}`, { cause: error });
+}
+
+/** Where to bind an address natively; a Unix path gets a temporary name first. */
+export function nativeAt(address: Address, everyAddress: string): ListenAt {
+  if (address.kind === "unix") {
+    const path = temporaryUnixPath(address.path);
+    return { path, unix: path };
+  }
+  const hostname = address.hostname ?? everyAddress;
+  return {
+    port: address.port,
+    hostname,
+    host: hostname,
+    // One socket for IPv4 and IPv6 where every address is meant.
+    ...(address.hostname === undefined ? { ipv6Only: false } : {}),
+  };
+}
+
+/**
+ * Makes a server listen on an address that nobody passed on.
+ *
+ * It accepts from now on: no runtime lets a `node:net` server bind without listening.
+ */
+export async function bindNodeServer(
+  server: NodeServer,
+  address: Address,
+  everyAddress: string,
+  hooks: NodeServerHooks,
+): Promise<Listener> {
+  const carrier = hooks.carrier(server);
+  const at = nativeAt(address, everyAddress);
+  try {
+    await listening(carrier, () => carrier.listen(at));
+    if (address.kind === "unix") publishUnixPath(at.path as string, address.path);
+  } catch (error) {
+    closeListener(carrier);
+    throw UpgradeError.is(error) ? error : bindError(address, error);
+  }
+  return openListener(server, carrier, address, hooks);
+}
+
+/** The listener of a server that listens already. */
+export function openListener(
+  server: NodeServer,
+  carrier: NodeServer,
+  address: Address,
+  hooks: NodeServerHooks,
+): Listener {
+  const bound: BoundAddress | undefined = address.kind === "unix"
+    ? { kind: "unix", path: address.path }
+    : boundOf(carrier);
+  if (bound === undefined) {
+    closeListener(carrier);
+    throw new UpgradeError(
+      "ERR_ADOPT",
+      `Cannot use the server for ${formatAddress(address)}: it does not listen`,
+    );
+  }
+  const fd = hooks.descriptor(carrier, bound);
+  pretendOpen(server, carrier, bound);
+  return {
+    server,
+    fd,
+    bound,
+    open: () => Promise.resolve(),
+    close: () => closeListener(carrier),
+  };
+}
+
+/**
+ * Prepares a server to take an inherited socket.
+ *
+ * `listen({ fd })` is called by `open`, because no runtime's `node:net` can listen without accepting; until then the
+ * descriptor is the listener's, and the server reports the address that it is going to have.
+ */
+export function adoptNodeServer(
+  server: NodeServer,
+  inherited: { readonly fd: number; readonly bound: BoundAddress },
+  hooks: NodeServerHooks,
+): Listener {
+  const { fd, bound } = inherited;
+  const carrier = hooks.carrier(server);
+  const unpretend = pretend(server, bound, () => true, true);
+  let state: "waiting" | "open" | "closed" = "waiting";
+  return {
+    server,
+    fd,
+    bound,
+    async open() {
+      if (state !== "waiting") return;
+      state = "open";
+      unpretend();
+      try {
+        await listening(carrier, () => carrier.listen({ fd }));
+      } catch (cause) {
+        throw new UpgradeError(
+          "ERR_ADOPT",
+          `Cannot take over ${formatAddress(bound)}: ${(cause as Error).message}`,
+          { cause },
+        );
+      }
+      const actual = bound.kind === "unix" ? bound : boundOf(carrier);
+      if (actual === undefined || !sameBound(actual, bound)) {
+        const seen = actual === undefined ? "nothing" : formatAddress(actual);
+        closeListener(carrier);
+        throw new UpgradeError(
+          "ERR_ADOPT",
+          `Cannot take over ${formatAddress(bound)}: the server listens on ${seen} instead`,
+        );
+      }
+      pretendOpen(server, carrier, bound);
+    },
+    close() {
+      if (state === "waiting") hooks.closeFd(fd);
+      else if (state === "open") closeListener(carrier);
+      state = "closed";
+    },
+  };
+}
+
+/**
+ * Lets a server report the address that it serves where its own answer would be another one: before it is open, when
+ * another server accepts for it, and for a Unix socket, whose kernel name is the temporary one.
+ *
+ * @param listens Whether it listens now.
+ * @param both Whether `listening` needs an answer too.
+ * @returns Takes that back.
+ */
+function pretend(
+  server: NodeServer,
+  bound: BoundAddress,
+  listens: () => boolean,
+  both: boolean,
+): () => void {
+  const address = bound.kind === "unix" ? bound.path : {
+    address: bound.hostname,
+    family: bound.hostname.includes(":") ? "IPv6" : "IPv4",
+    port: bound.port,
+  };
+  const properties: PropertyDescriptorMap = {
+    address: { configurable: true, writable: true, value: () => listens() ? address : null },
+    ...(both ? { listening: { configurable: true, get: listens } } : {}),
+  };
+  Object.defineProperties(server, properties);
+  return () => {
+    for (const key of Object.keys(properties)) {
+      delete (server as unknown as Record<string, unknown>)[key];
+    }
+  };
+}
+
+/** What `pretend` has to do for a server that is open. */
+function pretendOpen(server: NodeServer, carrier: NodeServer, bound: BoundAddress): void {
+  if (carrier !== server) pretend(server, bound, () => carrier.listening, true);
+  else if (bound.kind === "unix") pretend(server, bound, () => server.listening, false);
+}

@@ -1,0 +1,331 @@
+/**
+ * Placing an inherited socket into a running server (Linux).
+ *
+ * `Bun.serve`, `Deno.serve` and others take no descriptor. They are started on a placeholder; then the number of their
+ * listening socket is made to refer to the inherited one (dup2(2)), and the event loop's registration is made
+ * anew with the very same data. The runtime accepts from the inherited socket and never knows.
+ *
+ * @module
+ */
+
+import { rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { type BoundAddress, formatAddress } from "../address.ts";
+import { comparableHostname } from "../hostname.ts";
+import type { ListenAt } from "./backend.ts";
+import type { Libc, SocketInfo } from "./libc/libc.ts";
+import {
+  doubt,
+  pause,
+  type Paused,
+  type Registration,
+  registrations,
+  resume,
+  socketInode,
+  unregister,
+} from "./libc/registrations.ts";
+
+export { pause, type Paused, type Registration, registrations, resume };
+
+/** Which sockets existed at a moment. */
+export interface SocketSnapshot {
+  readonly inodes: ReadonlySet<number>;
+}
+
+/** A socket that is looked for; what is left out may be anything. */
+export interface ExpectedSocket {
+  /** `"stream"` means a listening one. */
+  readonly type: "stream" | "datagram";
+  /** Host name; only an IP address is compared, in any spelling. */
+  readonly hostname?: string;
+  /** Port; 0 is any. */
+  readonly port?: number;
+  /** Path of a Unix socket, as it was bound (a later rename does not count). */
+  readonly path?: string;
+}
+
+/** A socket that was found. */
+export interface FoundSocket {
+  readonly fd: number;
+  readonly inode: number;
+  readonly socket: SocketInfo;
+}
+
+/** A server's descriptor that refers to the inherited socket and does not accept yet. */
+export interface Transplanted extends FoundSocket {
+  /** For `resume`. */
+  readonly paused: Paused;
+}
+
+/** Where to start a server whose socket is going to be replaced. */
+export interface Placeholder {
+  readonly at: ListenAt;
+  /** Removes the temporary path; does nothing for ports. */
+  remove(): void;
+}
+
+/** Longest wait for a runtime that registers in a later turn of its loop. */
+const REGISTRATION_TIMEOUT_MS = 2000;
+
+/** Opens of temporary paths, so that each has its own. */
+let placeholders = 0;
+
+/**
+ * What {@linkcode SocketInfo} says, in the words of the core.
+ *
+ * @param socket A socket of any kind.
+ * @returns Where it is bound.
+ */
+export function boundAddress(socket: SocketInfo): BoundAddress {
+  const { address } = socket;
+  if ("path" in address) return { kind: "unix", path: address.path };
+  return { kind: "tcp", hostname: address.hostname, port: address.port };
+}
+
+/**
+ * Remembers which sockets this process has. Take it right before a server is started.
+ *
+ * @param libc The C library.
+ * @returns For `findSocket`.
+ */
+export function snapshot(libc: Libc): SocketSnapshot {
+  return { inodes: new Set(sockets(libc).values()) };
+}
+
+/** All sockets of this process: descriptor to inode. */
+function sockets(libc: Libc): Map<number, number> {
+  const found = new Map<number, number>();
+  for (const fd of libc.openFds()) {
+    try {
+      const inode = libc.inode(fd);
+      if (inode !== undefined) found.set(fd, inode);
+    } catch {
+      // Closed meanwhile, by another thread of the runtime.
+    }
+  }
+  return found;
+}
+
+/**
+ * Finds the one socket that a server has opened since a snapshot.
+ *
+ * @param libc The C library.
+ * @param before Taken before the server was started.
+ * @param expected What the server was told.
+ * @returns Its descriptor and what the kernel says of it.
+ * @throws {UpgradeError} `ERR_ADOPT` when there is none or more than one; the message lists what was seen.
+ */
+export function findSocket(
+  libc: Libc,
+  before: SocketSnapshot,
+  expected: ExpectedSocket,
+): FoundSocket {
+  const fresh: FoundSocket[] = [];
+  for (const [fd, inode] of sockets(libc)) {
+    if (before.inodes.has(inode)) continue;
+    const socket = libc.socket(fd);
+    if (socket?.type !== expected.type || (socket.type === "stream" && !socket.listening)) continue;
+    fresh.push({ fd, inode, socket });
+  }
+  const matching = fresh.filter(({ socket }) => matches(socket, expected));
+  const [first, ...others] = matching;
+  const seen = fresh.map(({ fd, socket }) => `${formatAddress(boundAddress(socket))} (fd ${fd})`)
+    .join(", ") || "none";
+  if (first === undefined) {
+    throw doubt(`no new ${expected.type} socket is bound where it was expected; new are: ${seen}`);
+  }
+  if (others.some(({ inode }) => inode !== first.inode)) {
+    throw doubt(`more than one new ${expected.type} socket fits; new are: ${seen}`);
+  }
+  // Two numbers for one socket: the one that the event loop knows is the server's.
+  return matching.find(({ fd }) => registrations(libc, fd).length > 0) ?? first;
+}
+
+function matches(socket: SocketInfo, expected: ExpectedSocket): boolean {
+  const { address } = socket;
+  if ("path" in address) return expected.path === undefined || expected.path === address.path;
+  if (expected.path !== undefined) return false;
+  if (expected.port !== undefined && expected.port !== 0 && expected.port !== address.port) {
+    return false;
+  }
+  if (expected.hostname === undefined || !/^[0-9.]+$|:/.test(expected.hostname)) return true;
+  return plain(expected.hostname) === plain(address.hostname);
+}
+
+/** Without the zone, which the kernel tells by number and users by name. */
+function plain(hostname: string): string {
+  return comparableHostname(hostname.replace(/%.*$/, ""));
+}
+
+/**
+ * Chooses where to start a server that cannot take a descriptor.
+ *
+ * The family must be that of the inherited socket, because the runtime decodes the peer's address accordingly.
+ *
+ * @param socket The inherited socket.
+ * @returns Loopback with a port of the system's choice, or a temporary path.
+ */
+export function placeholder(socket: SocketInfo): Placeholder {
+  if (socket.family === "unix") {
+    const path = join(tmpdir(), `changeover-${process.pid}-${++placeholders}.sock`);
+    rmSync(path, { force: true }); // left behind by a process that had this number
+    return { at: { path, unix: path }, remove: () => rmSync(path, { force: true }) };
+  }
+  const hostname = socket.family === "inet6" ? "::1" : "127.0.0.1";
+  return { at: { port: 0, hostname, host: hostname }, remove: () => {} };
+}
+
+/**
+ * Opens a socket of the same kind on which nothing arrives: to be put under a number that must stay valid.
+ *
+ * It listens, because a runtime that still calls `accept` then sees `EAGAIN` and no error.
+ *
+ * @param libc The C library.
+ * @param like What it should be like.
+ * @returns Its descriptor; whoever calls this closes it.
+ */
+export function openDecoy(libc: Libc, like: Pick<SocketInfo, "family" | "type">): number {
+  const fd = libc.createSocket(like.family, like.type);
+  try {
+    libc.bindAnywhere(fd);
+    if (like.type !== "datagram") libc.listen(fd, 1);
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
+  return fd;
+}
+
+function socketInfo(libc: Libc, fd: number): SocketInfo {
+  socketInode(libc, fd); // says so when it is closed or no socket
+  const socket = libc.socket(fd);
+  if (socket === undefined) throw doubt(`descriptor ${fd} is of an unknown family`);
+  return socket;
+}
+
+function describe(socket: SocketInfo): string {
+  const state = socket.type === "stream" && !socket.listening ? " that does not listen" : "";
+  return `${socket.family} ${socket.type} socket${state}`;
+}
+
+/**
+ * Makes a server that runs on a placeholder accept from the inherited socket, as soon as `resume` is called.
+ *
+ * The placeholder's socket is closed; connections that somebody made to it are reset. On success the inherited number is
+ * closed, too: the server's descriptor now is this process's reference to the socket, and the server owns it. When it
+ * throws, the caller still owns the inherited number.
+ *
+ * @param libc The C library.
+ * @param onto The server's descriptor, registered with the event loop.
+ * @param inherited The inherited descriptor; may be `onto` itself when the server took it.
+ * @returns The server's descriptor, paused.
+ * @throws {UpgradeError} `ERR_ADOPT` on any doubt.
+ */
+export function transplant(libc: Libc, onto: number, inherited: number): Transplanted {
+  const wanted = socketInfo(libc, inherited);
+  const inode = socketInode(libc, inherited);
+  const present = socketInfo(libc, onto);
+  if (wanted.family !== present.family || wanted.type !== present.type) {
+    throw doubt(`the server has an ${describe(present)}, inherited is an ${describe(wanted)}`);
+  }
+  if (wanted.type === "stream" && !wanted.listening) {
+    throw doubt(`inherited is an ${describe(wanted)}`);
+  }
+  // Out before the number changes: afterwards nothing could name the placeholder's registration.
+  const { registrations: taken } = pause(libc, onto);
+  // Shared with the parent, and Deno's spawn clears it: accept() would block this whole process.
+  libc.setNonBlocking(inherited, true);
+  if (onto !== inherited) libc.replace(inherited, onto);
+  libc.setCloseOnExec(onto, true);
+  const socket = socketInfo(libc, onto);
+  if (socketInode(libc, onto) !== inode || !sameName(socket, wanted)) {
+    const [seen, expected] = [socket, wanted].map((it) => formatAddress(boundAddress(it)));
+    throw doubt(`descriptor ${onto} is bound to ${seen} afterwards instead of ${expected}`);
+  }
+  if (onto !== inherited) libc.close(inherited);
+  return { fd: onto, inode, socket, paused: { fd: onto, inode, registrations: taken } };
+}
+
+function sameName(a: SocketInfo, b: SocketInfo): boolean {
+  return formatAddress(boundAddress(a)) === formatAddress(boundAddress(b));
+}
+
+/**
+ * Pauses a listening socket that the runtime is going to register in a later turn of its loop (Node).
+ *
+ * A plain `pause` would come too early, and one turn later connections would have been accepted: the loop registers and
+ * polls in one go (`uv__io_poll` in libuv). So the number refers to a decoy for the turn in which it is registered.
+ * Call it before the loop turns; until it resolves, the descriptor does not name the real socket.
+ *
+ * @param libc The C library.
+ * @param fd The listening socket.
+ * @returns The socket, paused.
+ * @throws {UpgradeError} `ERR_ADOPT` when it is not registered within two seconds; it then is as it was.
+ */
+export async function pauseBeforeRegistration(libc: Libc, fd: number): Promise<Paused> {
+  if (registrations(libc, fd).length > 0) return pause(libc, fd);
+  const socket = socketInfo(libc, fd);
+  const inode = socketInode(libc, fd);
+  const real = libc.duplicate(fd);
+  try {
+    const decoy = openDecoy(libc, socket);
+    const decoyInode = socketInode(libc, decoy);
+    libc.replace(decoy, fd);
+    libc.close(decoy);
+    // Whatever comes of it, the number is put right below.
+    await registered(libc, fd).catch(() => {});
+    if (socketInode(libc, fd) !== decoyInode) {
+      throw doubt(`descriptor ${fd} was given to another socket meanwhile`);
+    }
+    const { registrations: taken } = unregister(libc, fd);
+    libc.replace(real, fd);
+    if (taken.length > 0) return { fd, inode, registrations: taken };
+  } finally {
+    libc.close(real);
+  }
+  throw doubt(`the event loop does not wait for descriptor ${fd}`);
+}
+
+/**
+ * Waits until the event loop waits for a socket.
+ *
+ * @param libc The C library.
+ * @param fd The socket.
+ * @throws {UpgradeError} `ERR_ADOPT` when that does not happen within two seconds.
+ */
+export async function registered(libc: Libc, fd: number): Promise<void> {
+  const deadline = performance.now() + REGISTRATION_TIMEOUT_MS;
+  while (registrations(libc, fd).length === 0) {
+    if (performance.now() > deadline) {
+      throw doubt(`the event loop does not wait for descriptor ${fd}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+}
+
+/**
+ * Gives up a listening socket for good, while the runtime believes that it still has it.
+ *
+ * Nothing of the socket remains in this process: its registration is out, and the number refers to a decoy until the
+ * server's own stop closes that. Open connections are left alone. Without this a draining process would keep the
+ * port listening after its successor died, and connections would wait in a queue that nobody serves.
+ *
+ * A datagram socket is only taken out, because answers are still to be sent from it.
+ *
+ * @param libc The C library.
+ * @param fd The server's descriptor, paused or not.
+ * @throws {UpgradeError} `ERR_ADOPT` when `fd` is not an open socket.
+ */
+export function retire(libc: Libc, fd: number): void {
+  const socket = socketInfo(libc, fd);
+  unregister(libc, fd);
+  if (socket.type === "datagram") return;
+  const decoy = openDecoy(libc, socket);
+  try {
+    libc.replace(decoy, fd);
+  } finally {
+    libc.close(decoy);
+  }
+}

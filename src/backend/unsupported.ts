@@ -1,0 +1,34 @@
+/**
+ * Where upgrades cannot work, and what to do there instead.
+ *
+ * @module
+ */
+
+import { UpgradeError } from "../errors.ts";
+
+/**
+ * Refuses platforms and kinds of processes that cannot be upgraded.
+ *
+ * @param platform As `process.platform` names it.
+ * @throws {UpgradeError} `ERR_UNSUPPORTED`
+ */
+export async function check(platform: string): Promise<void> {
+  const refuse = (why: string): never => {
+    throw new UpgradeError("ERR_UNSUPPORTED", `Cannot create an upgrader: ${why}`);
+  };
+  if (platform !== "linux" && platform !== "darwin") {
+    refuse(
+      `it works on Linux and macOS, not on ${platform}; use the stub from "changeover/testing" there`,
+    );
+  }
+  const { isMainThread } = await import("node:worker_threads");
+  if (!isMainThread) {
+    refuse("this is a worker thread; create it in the main thread, which owns the process");
+  }
+  const { default: cluster } = await import("node:cluster");
+  if (cluster.isWorker) {
+    refuse(
+      "this is a worker of node:cluster, whose primary owns the sockets; run one process without node:cluster, or create it in the primary",
+    );
+  }
+}

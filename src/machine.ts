@@ -1,0 +1,723 @@
+/**
+ * The state machine of one process: `(state, event) -> [state, effects]`.
+ *
+ * Pure: no I/O, no timers, no runtime names. Effects are data; `upgrader.ts` carries them out in order. Every state
+ * answers every event: with a transition, with a refusal that has its own code, or with `ignore` and the reason.
+ *
+ * A process lives through `starting -> serving -> upgrading (-> probation) -> draining -> exited`, or leaves by
+ * `stopping`. It is the child of an upgrade while `starting` and the parent of one while `upgrading`.
+ *
+ * Who decides: the parent, as long as it lives. It keeps accepting until the child has said `owned`, so that a child
+ * which dies at any moment before leaves nothing to be repaired but the names, which the parent takes back. When the
+ * parent dies, the child decides.
+ *
+ * @module
+ */
+
+import type { ErrorCode } from "./errors.ts";
+
+/** Identifies one call of `ready()` or `upgrade()` that waits for its answer. */
+export type RequestId = number;
+
+/** What a child knows of its parent. */
+export type ParentView = "none" | "alive" | "gone";
+
+/**
+ * Before the first `ready()` has been answered.
+ *
+ * - `initialising`: the application has not called `ready()`
+ * - `opening`: the listeners are being opened
+ * - `announced`: the parent was told `ready`
+ * - `probation`: both processes accept, the parent watches; `ready()` was answered
+ * - `owning`: PID file and Unix paths are being taken over
+ */
+export interface Starting {
+  readonly name: "starting";
+  readonly parent: ParentView;
+  readonly phase: "initialising" | "opening" | "announced" | "probation" | "owning";
+  /** The call of `ready()` that waits, if one does. */
+  readonly ready: RequestId | null;
+}
+
+/** The owner of the service. */
+export interface Serving {
+  readonly name: "serving";
+}
+
+/** Why an upgrade fails. */
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  /** The last words of the child. */
+  readonly childOutput?: string;
+  readonly exitCode?: number;
+  readonly signal?: string;
+}
+
+/**
+ * An upgrade is under way; this process accepts all the while.
+ *
+ * - `spawning`: the process is being started
+ * - `initialising`: it runs and has not said `ready` (state hand-over belongs here)
+ * - `committing`: it was told `commit` and has not said `owned`
+ * - `aborting`: it was told to go and has not gone
+ */
+export type Upgrading =
+  & {
+    readonly name: "upgrading";
+    /** `null` once the request has been answered. */
+    readonly request: RequestId | null;
+    /** Whether the child is to be watched before commit. */
+    readonly probation: boolean;
+  }
+  & (
+    | { readonly phase: "spawning" | "initialising" | "committing" }
+    | {
+      readonly phase: "aborting";
+      readonly failure: Failure;
+      /** How often patience has ended: 0 after SIGTERM, 1 after SIGKILL. */
+      readonly killed: boolean;
+    }
+  );
+
+/** The child is ready and watched; both processes accept. */
+export interface Probation {
+  readonly name: "probation";
+  readonly request: RequestId;
+}
+
+/** Replaced: the successor owns the service, the open connections finish. */
+export interface Draining {
+  readonly name: "draining";
+}
+
+/** Stopped: nobody takes over, the open connections finish. */
+export interface Stopping {
+  readonly name: "stopping";
+  /** Why the process stops: on request, or called off by its parent. */
+  readonly because: "stopped" | "aborted";
+  /** Whether a child of an interrupted upgrade has not gone yet. */
+  readonly child: boolean;
+}
+
+/** All connections are finished; nothing of the library is left. */
+export interface Exited {
+  readonly name: "exited";
+  readonly because: "upgraded" | "stopped" | "aborted";
+}
+
+/** Every state of the machine. */
+export type State = Starting | Serving | Upgrading | Probation | Draining | Stopping | Exited;
+
+/** Everything that can happen to a process. */
+export type Event =
+  /** The application called `ready()`. */
+  | { readonly type: "ready-called"; readonly request: RequestId }
+  /** All listeners accept. */
+  | { readonly type: "opened" }
+  /** A listener could not be opened. */
+  | { readonly type: "open-failed"; readonly failure: Failure }
+  /** PID file and Unix paths are this process's. */
+  | { readonly type: "names-taken" }
+  /** A name could not be taken over. */
+  | { readonly type: "names-failed"; readonly failure: Failure }
+  /** The parent said `probation`. */
+  | { readonly type: "parent-probation" }
+  /** The parent said `commit`. */
+  | { readonly type: "parent-commit" }
+  /** The parent said `abort`, or something that is not the protocol. */
+  | { readonly type: "parent-abort"; readonly reason: string }
+  /** The parent process has ended. */
+  | { readonly type: "parent-gone" }
+  /** `upgrade()` was called, or a signal or control request asked for it. */
+  | {
+    readonly type: "upgrade-requested";
+    readonly request: RequestId;
+    readonly probation: boolean;
+    /** Older generations that still drain, and how many may. */
+    readonly draining: number;
+    readonly maxDraining: number;
+  }
+  | { readonly type: "spawned" }
+  | { readonly type: "spawn-failed"; readonly failure: Failure }
+  | { readonly type: "child-ready" }
+  /** The child said `fail`, or something that is not the protocol. */
+  | { readonly type: "child-failed"; readonly failure: Failure }
+  /** The child said `owned`. */
+  | { readonly type: "commit-acked" }
+  /** The child process has ended. */
+  | { readonly type: "child-exited"; readonly failure: Failure }
+  /** `upgradeTimeoutMs` is over. */
+  | { readonly type: "timeout" }
+  /** A child that was told to go is still there. */
+  | { readonly type: "kill-timeout" }
+  /** `probationMs` is over, or `confirm()` was called. */
+  | { readonly type: "probation-over" }
+  | { readonly type: "stop-called" }
+  /** The last connection is finished or was cut. */
+  | { readonly type: "drained" };
+
+/** The timers of the machine; their lengths are the interpreter's. */
+export type TimerName = "upgrade" | "probation" | "kill";
+
+/** What is to be done, in this order. */
+export type Effect =
+  /** Start the child and say `hello`; answers with `spawned` or `spawn-failed`. */
+  | { readonly type: "spawn" }
+  | { readonly type: "send-child"; readonly frame: "probation" | "commit" }
+  | { readonly type: "abort-child"; readonly reason: string }
+  | { readonly type: "send-parent"; readonly frame: "ready" | "owned" }
+  | { readonly type: "fail-to-parent"; readonly failure: Failure }
+  | { readonly type: "kill-child"; readonly signal: "SIGTERM" | "SIGKILL" }
+  | { readonly type: "start-timer"; readonly timer: TimerName; readonly patient?: boolean }
+  | { readonly type: "clear-timer"; readonly timer: TimerName }
+  /** Close the inherited descriptors that nobody claimed. */
+  | { readonly type: "close-inherited" }
+  /** Open all listeners; answers with `opened` or `open-failed`. */
+  | { readonly type: "start-accepting" }
+  /** Close all listeners and leave their connections alone. */
+  | { readonly type: "stop-accepting" }
+  /** Write the PID file, own the Unix paths; answers with `names-taken` or `names-failed`. */
+  | { readonly type: "take-names" }
+  /** The child had the names and is gone: take them back; a failure is only logged. */
+  | { readonly type: "reclaim-names" }
+  /** The successor has the names; remove the Unix paths that it did not take over. */
+  | { readonly type: "leave-names" }
+  /** Remove the PID file and the Unix paths: nobody serves them any more. */
+  | { readonly type: "remove-names" }
+  | { readonly type: "resolve"; readonly request: RequestId }
+  | { readonly type: "reject"; readonly request: RequestId; readonly failure: Failure }
+  | { readonly type: "resolve-exit"; readonly reason: "upgraded" | "stopped" }
+  /** Let go of the child: it lives on its own. */
+  | { readonly type: "release-child" }
+  /** Give back signal handlers, timers and channels. */
+  | { readonly type: "dispose" }
+  | { readonly type: "emit"; readonly event: LifecycleEvent }
+  | { readonly type: "ignore"; readonly because: string };
+
+/** The steps that are told to the outside. */
+export type LifecycleEvent =
+  | "ready"
+  | "upgrading"
+  | "spawned"
+  | "child-ready"
+  | "committing"
+  | "upgraded"
+  | "upgrade-failed"
+  | "stopping"
+  | "aborted"
+  | "parent-gone"
+  | "drained";
+
+/** The result of one step. */
+export type Step = readonly [State, readonly Effect[]];
+
+type EventOf<E extends Event["type"]> = Extract<Event, { type: E }>;
+type StateOf<S extends State["name"]> = Extract<State, { name: S }>;
+type Handler<S extends State["name"], E extends Event["type"]> = (
+  state: StateOf<S>,
+  event: EventOf<E>,
+) => Step;
+type Row<S extends State["name"]> = { readonly [E in Event["type"]]: Handler<S, E> };
+
+/** The state in which a process begins. */
+export function initialState(hasParent: boolean): State {
+  return {
+    name: "starting",
+    parent: hasParent ? "alive" : "none",
+    phase: "initialising",
+    ready: null,
+  };
+}
+
+const SERVING: Serving = { name: "serving" };
+
+const ignore = (because: string) => (state: State): Step => [state, [{ type: "ignore", because }]];
+
+const refuse = (code: ErrorCode, message: string) =>
+(
+  state: State,
+  event: EventOf<"ready-called"> | EventOf<"upgrade-requested">,
+): Step => [state, [{ type: "reject", request: event.request, failure: { code, message } }]];
+
+const emit = (event: LifecycleEvent): Effect => ({ type: "emit", event });
+
+function reject(request: RequestId | null, failure: Failure): Effect[] {
+  return request === null ? [] : [{ type: "reject", request, failure }];
+}
+
+function answer(request: RequestId | null): Effect[] {
+  return request === null ? [] : [{ type: "resolve", request }];
+}
+
+// The child's side.
+
+/** Leaves before having become the owner. What was accepted, if anything, is drained by `drain()`. */
+function abandon(state: Starting, because: "stopped" | "aborted", failure: Failure): Step {
+  return [
+    { name: "stopping", because, child: false },
+    [
+      ...reject(state.ready, failure),
+      { type: "stop-accepting" },
+      { type: "close-inherited" },
+      ...(state.parent === "alive" ? [] : [{ type: "remove-names" } as const]),
+      { type: "resolve-exit", reason: "stopped" },
+      emit(because === "aborted" ? "aborted" : "stopping"),
+    ],
+  ];
+}
+
+/** The parent cannot decide any more: what it would have said next is done without it. */
+function withoutParent(state: Starting): Step {
+  const next: Starting = { ...state, parent: "gone" };
+  switch (state.phase) {
+    case "initialising":
+    case "opening":
+    case "owning":
+      return [next, [emit("parent-gone")]];
+    case "announced":
+    case "probation":
+      return [{ ...next, phase: "owning" }, [emit("parent-gone"), { type: "take-names" }]];
+  }
+}
+
+const starting: Row<"starting"> = {
+  "ready-called": (state, event) =>
+    state.phase === "initialising"
+      ? [{ ...state, phase: "opening", ready: event.request }, [
+        { type: "close-inherited" },
+        { type: "start-accepting" },
+      ]]
+      : refuse("ERR_NOT_READY", "Cannot become ready: ready() was called already")(state, event),
+  "opened": (state) => {
+    if (state.phase !== "opening") return ignore("nothing was being opened")(state);
+    return state.parent === "alive"
+      ? [{ ...state, phase: "announced" }, [{ type: "send-parent", frame: "ready" }]]
+      : [{ ...state, phase: "owning" }, [{ type: "take-names" }]];
+  },
+  "open-failed": (state, event) => {
+    if (state.phase !== "opening") return ignore("nothing was being opened")(state);
+    // Without a parent the application may mend it and call ready() again.
+    return state.parent === "alive"
+      ? [{ ...state, phase: "initialising", ready: null }, [
+        { type: "fail-to-parent", failure: event.failure },
+        ...reject(state.ready, event.failure),
+      ]]
+      : [{ ...state, phase: "initialising", ready: null }, reject(state.ready, event.failure)];
+  },
+  "names-taken": (state) => {
+    if (state.phase !== "owning") return ignore("no name was being taken over")(state);
+    return [SERVING, [
+      ...(state.parent === "alive" ? [{ type: "send-parent", frame: "owned" } as const] : []),
+      ...answer(state.ready),
+      emit("ready"),
+    ]];
+  },
+  "names-failed": (state, event) => {
+    if (state.phase !== "owning") return ignore("no name was being taken over")(state);
+    switch (state.parent) {
+      case "alive": {
+        // The parent still accepts and still has the names: it goes on, this process leaves.
+        const [next, effects] = abandon(state, "aborted", event.failure);
+        return [next, [{ type: "fail-to-parent", failure: event.failure }, ...effects]];
+      }
+      case "none":
+        return [
+          { ...state, phase: "initialising", ready: null },
+          reject(state.ready, event.failure),
+        ];
+      case "gone":
+        // Nobody else is left: serving without a PID file beats not serving. The failure is logged.
+        return [SERVING, [...answer(state.ready), emit("ready")]];
+    }
+  },
+  "parent-probation": (state) =>
+    state.phase === "announced"
+      ? [{ ...state, phase: "probation", ready: null }, answer(state.ready)]
+      : ignore("this process has not said that it is ready")(state),
+  "parent-commit": (state) =>
+    state.phase === "announced" || state.phase === "probation"
+      ? [{ ...state, phase: "owning" }, [{ type: "take-names" }]]
+      : ignore("this process has not said that it is ready")(state),
+  "parent-abort": (state, event) =>
+    abandon(state, "aborted", {
+      code: "ERR_ABORTED",
+      message: `Cannot take over: the parent called the upgrade off (${event.reason})`,
+    }),
+  "parent-gone": (state) =>
+    state.parent === "alive" ? withoutParent(state) : ignore("there is no parent")(state),
+  "upgrade-requested": refuse(
+    "ERR_NOT_READY",
+    "Cannot upgrade: the process is not ready yet; call ready() first",
+  ),
+  "spawned": ignore("no child was started"),
+  "spawn-failed": ignore("no child was started"),
+  "child-ready": ignore("no child was started"),
+  "child-failed": ignore("no child was started"),
+  "commit-acked": ignore("no child was started"),
+  "child-exited": ignore("no child was started"),
+  "timeout": ignore("no upgrade is running"),
+  "kill-timeout": ignore("no child was told to go"),
+  "probation-over": ignore("no child is on probation"),
+  "stop-called": (state) => {
+    const failure: Failure = {
+      code: "ERR_STOPPED",
+      message: "Cannot become ready: the process was stopped",
+    };
+    const [next, effects] = abandon(state, "stopped", failure);
+    return state.parent === "alive"
+      ? [next, [{ type: "fail-to-parent", failure }, ...effects]]
+      : [next, effects];
+  },
+  "drained": ignore("nothing drains before ready"),
+};
+
+// The owner.
+
+/** Events of a child's life in the states that follow `starting`. */
+const lateForStarting = {
+  "opened": ignore("the listeners are open already"),
+  "open-failed": ignore("the listeners are open already"),
+  "names-taken": ignore("the names were taken already"),
+  "names-failed": ignore("the names were taken already"),
+  "parent-probation": ignore("the parent has committed already"),
+  "parent-commit": ignore("the parent has committed already"),
+} as const;
+
+const gone = (state: State): Step => [state, [emit("parent-gone")]];
+
+const noChild = {
+  "spawned": ignore("no child was started"),
+  "spawn-failed": ignore("no child was started"),
+  "child-ready": ignore("no child was started"),
+  "child-failed": ignore("no child was started"),
+  "commit-acked": ignore("no child was started"),
+  "child-exited": ignore("no child was started"),
+  "timeout": ignore("no upgrade is running"),
+  "kill-timeout": ignore("no child was told to go"),
+  "probation-over": ignore("no child is on probation"),
+} as const;
+
+function stop(child: boolean, before: readonly Effect[]): Step {
+  return [{ name: "stopping", because: "stopped", child }, [
+    ...before,
+    { type: "stop-accepting" },
+    { type: "remove-names" },
+    { type: "resolve-exit", reason: "stopped" },
+    emit("stopping"),
+  ]];
+}
+
+/** The parent took it all back, after `owned` had been said: it is the owner, this process leaves. */
+function revoked(state: State, event: EventOf<"parent-abort">): Step {
+  return [{ name: "stopping", because: "aborted", child: false }, [
+    { type: "ignore", because: `the parent called the upgrade off: ${event.reason}` },
+    { type: "stop-accepting" },
+    { type: "resolve-exit", reason: "stopped" },
+    emit("aborted"),
+  ]];
+}
+
+const serving: Row<"serving"> = {
+  ...lateForStarting,
+  ...noChild,
+  "ready-called": refuse("ERR_NOT_READY", "Cannot become ready: the process is ready already"),
+  "parent-abort": revoked,
+  "parent-gone": gone,
+  "upgrade-requested": (state, event) =>
+    event.draining > event.maxDraining
+      ? refuse(
+        "ERR_TOO_MANY_GENERATIONS",
+        `Cannot upgrade: ${event.draining} older generations are still draining, more than maxDraining (${event.maxDraining}); wait for them or raise maxDraining`,
+      )(state, event)
+      : [
+        {
+          name: "upgrading",
+          request: event.request,
+          probation: event.probation,
+          phase: "spawning",
+        },
+        [{ type: "start-timer", timer: "upgrade" }, emit("upgrading"), { type: "spawn" }],
+      ],
+  "stop-called": () => stop(false, []),
+  "drained": ignore("the process is serving"),
+};
+
+// The parent's side.
+
+/** Tells the child to go. One that has accepted connections is given the time to finish them. */
+function callOff(state: Upgrading | Probation, failure: Failure, accepted: boolean): Step {
+  const committed = state.name === "upgrading" && state.phase === "committing";
+  // A child that accepted nothing is gone in a moment: the caller is answered when nothing of it is left.
+  const request = accepted ? null : state.request;
+  return [
+    { name: "upgrading", request, probation: false, phase: "aborting", failure, killed: false },
+    [
+      { type: "clear-timer", timer: "upgrade" },
+      { type: "clear-timer", timer: "probation" },
+      { type: "abort-child", reason: failure.message },
+      { type: "kill-child", signal: "SIGTERM" },
+      { type: "start-timer", timer: "kill", patient: accepted },
+      ...(committed ? [{ type: "reclaim-names" } as const] : []),
+      ...(accepted ? [...reject(state.request, failure), emit("upgrade-failed")] : []),
+    ],
+  ];
+}
+
+/** The child is gone: the process serves as if nothing had happened. */
+function recover(state: Upgrading | Probation, failure: Failure): Step {
+  const committed = state.name === "upgrading" && state.phase === "committing";
+  return [SERVING, [
+    { type: "clear-timer", timer: "upgrade" },
+    { type: "clear-timer", timer: "probation" },
+    { type: "clear-timer", timer: "kill" },
+    { type: "release-child" },
+    ...(committed ? [{ type: "reclaim-names" } as const] : []),
+    ...(state.request === null ? [] : [...reject(state.request, failure), emit("upgrade-failed")]),
+  ]];
+}
+
+function interrupt(state: Upgrading | Probation): Step {
+  const aborting = state.name === "upgrading" && state.phase === "aborting";
+  return stop(true, [
+    { type: "clear-timer", timer: "upgrade" },
+    { type: "clear-timer", timer: "probation" },
+    ...(aborting ? [] : [
+      { type: "abort-child", reason: "the parent was stopped" },
+      { type: "kill-child", signal: "SIGTERM" },
+      { type: "start-timer", timer: "kill" },
+    ] as const),
+    ...reject(state.request, {
+      code: "ERR_STOPPED",
+      message: "Cannot finish the upgrade: the process was stopped",
+    }),
+    ...(state.request === null ? [] : [emit("upgrade-failed")]),
+  ]);
+}
+
+function timedOut(phase: "spawning" | "initialising" | "committing"): Failure {
+  return {
+    code: "ERR_UPGRADE_TIMEOUT",
+    message: phase === "committing"
+      ? "Cannot upgrade: the child did not take over within upgradeTimeoutMs and was ended"
+      : "Cannot upgrade: the child was not ready within upgradeTimeoutMs and was ended; call ready() sooner or raise upgradeTimeoutMs",
+  };
+}
+
+const upgrading: Row<"upgrading"> = {
+  ...lateForStarting,
+  "ready-called": refuse("ERR_NOT_READY", "Cannot become ready: the process is ready already"),
+  "parent-abort": ignore("this process owns the service and has a child of its own"),
+  "parent-gone": gone,
+  "upgrade-requested": refuse(
+    "ERR_UPGRADE_IN_PROGRESS",
+    "Cannot upgrade: an upgrade is running already; wait for its outcome",
+  ),
+  "spawned": (state) => {
+    if (state.phase === "spawning") {
+      return [{ ...state, phase: "initialising" }, [emit("spawned")]];
+    }
+    if (state.phase === "aborting") {
+      // The time was over while the process was being started; it must not be left behind.
+      return [state, [{ type: "abort-child", reason: state.failure.message }, {
+        type: "kill-child",
+        signal: "SIGTERM",
+      }]];
+    }
+    return ignore("the child was started already")(state);
+  },
+  "spawn-failed": (state, event) => {
+    if (state.phase === "spawning") return recover(state, event.failure);
+    // The time was over while the process was being started, and it never came to be.
+    if (state.phase === "aborting") return recover(state, state.failure);
+    return ignore("the child was started already")(state);
+  },
+  "child-ready": (state) => {
+    if (state.phase !== "initialising") {
+      return ignore("the child is not expected to become ready")(state);
+    }
+    if (state.probation && state.request !== null) {
+      return [{ name: "probation", request: state.request }, [
+        { type: "clear-timer", timer: "upgrade" },
+        { type: "start-timer", timer: "probation" },
+        { type: "send-child", frame: "probation" },
+        emit("child-ready"),
+      ]];
+    }
+    return [{ ...state, phase: "committing" }, [
+      emit("child-ready"),
+      { type: "send-child", frame: "commit" },
+      emit("committing"),
+    ]];
+  },
+  "child-failed": (state, event) =>
+    state.phase === "aborting"
+      ? ignore("the child was told to go already")(state)
+      : callOff(state, event.failure, state.phase === "committing"),
+  "commit-acked": (state) => {
+    if (state.phase !== "committing") return ignore("the child was not told to take over")(state);
+    return [{ name: "draining" }, [
+      { type: "clear-timer", timer: "upgrade" },
+      { type: "stop-accepting" },
+      { type: "leave-names" },
+      { type: "release-child" },
+      ...answer(state.request),
+      { type: "resolve-exit", reason: "upgraded" },
+      emit("upgraded"),
+    ]];
+  },
+  "child-exited": (state, event) =>
+    recover(state, state.phase === "aborting" ? state.failure : event.failure),
+  "timeout": (state) =>
+    state.phase === "aborting"
+      ? ignore("the child was told to go already")(state)
+      : callOff(state, timedOut(state.phase), state.phase === "committing"),
+  "kill-timeout": (state) => {
+    if (state.phase !== "aborting") return ignore("the child was not told to go")(state);
+    // SIGKILL ends every process that can be ended; what the kernel holds back is not waited for.
+    return state.killed ? recover(state, state.failure) : [{ ...state, killed: true }, [
+      { type: "kill-child", signal: "SIGKILL" },
+      { type: "start-timer", timer: "kill" },
+    ]];
+  },
+  "probation-over": ignore("no child is on probation"),
+  "stop-called": interrupt,
+  "drained": ignore("the process is serving"),
+};
+
+function rolledBack(reason: Failure): Failure {
+  return {
+    ...reason,
+    code: "ERR_ROLLED_BACK",
+    message: `Cannot keep the child: ${reason.message}; the old process goes on`,
+  };
+}
+
+const probation: Row<"probation"> = {
+  ...lateForStarting,
+  "ready-called": refuse("ERR_NOT_READY", "Cannot become ready: the process is ready already"),
+  "parent-abort": ignore("this process owns the service and has a child of its own"),
+  "parent-gone": gone,
+  "upgrade-requested": refuse(
+    "ERR_UPGRADE_IN_PROGRESS",
+    "Cannot upgrade: an upgrade is in its probation; wait for its outcome",
+  ),
+  "spawned": ignore("the child was started already"),
+  "spawn-failed": ignore("the child was started already"),
+  "child-ready": ignore("the child is ready already"),
+  "child-failed": (state, event) => callOff(state, rolledBack(event.failure), true),
+  "commit-acked": ignore("the child was not told to take over"),
+  "child-exited": (state, event) => recover(state, rolledBack(event.failure)),
+  "timeout": ignore("the child was ready in time"),
+  "kill-timeout": ignore("the child was not told to go"),
+  "probation-over": (state) => [
+    { name: "upgrading", request: state.request, probation: false, phase: "committing" },
+    [
+      { type: "clear-timer", timer: "probation" },
+      { type: "start-timer", timer: "upgrade" },
+      { type: "send-child", frame: "commit" },
+      emit("committing"),
+    ],
+  ],
+  "stop-called": interrupt,
+  "drained": ignore("the process is serving"),
+};
+
+// Leaving.
+
+const draining: Row<"draining"> = {
+  ...lateForStarting,
+  ...noChild,
+  "ready-called": refuse("ERR_ALREADY_UPGRADED", "Cannot become ready: the process was replaced"),
+  "parent-abort": ignore("the process was replaced"),
+  "parent-gone": gone,
+  "upgrade-requested": refuse(
+    "ERR_ALREADY_UPGRADED",
+    "Cannot upgrade: the process was replaced already; ask its successor",
+  ),
+  "child-exited": ignore("the successor lives and dies on its own"),
+  "stop-called": ignore("the process is leaving already"),
+  "drained":
+    () => [{ name: "exited", because: "upgraded" }, [emit("drained"), { type: "dispose" }]],
+};
+
+const stopping: Row<"stopping"> = {
+  ...lateForStarting,
+  ...noChild,
+  "opened": (state) => [state, [{ type: "stop-accepting" }]],
+  "ready-called": (state, event) =>
+    state.because === "aborted"
+      ? refuse("ERR_ABORTED", "Cannot become ready: the parent called the upgrade off")(
+        state,
+        event,
+      )
+      : refuse("ERR_STOPPED", "Cannot become ready: the process was stopped")(state, event),
+  "parent-abort": ignore("the process is leaving already"),
+  "parent-gone": gone,
+  "upgrade-requested": refuse("ERR_STOPPED", "Cannot upgrade: the process is stopping"),
+  "spawned": (state) =>
+    state.child
+      // It was being started when the process was stopped; it must not be left behind.
+      ? [state, [
+        { type: "abort-child", reason: "the parent was stopped" },
+        { type: "kill-child", signal: "SIGTERM" },
+      ]]
+      : ignore("no child was started")(state),
+  "spawn-failed": (state) => [{ ...state, child: false }, [{ type: "clear-timer", timer: "kill" }]],
+  "child-exited": (state) => [{ ...state, child: false }, [
+    { type: "clear-timer", timer: "kill" },
+    { type: "release-child" },
+  ]],
+  "kill-timeout": (state) =>
+    state.child
+      ? [{ ...state, child: false }, [
+        { type: "kill-child", signal: "SIGKILL" },
+        { type: "release-child" },
+      ]]
+      : ignore("no child was told to go")(state),
+  "stop-called": ignore("the process is stopping already"),
+  "drained": (state) => [{ name: "exited", because: state.because }, [
+    emit("drained"),
+    { type: "dispose" },
+  ]],
+};
+
+const exited: Row<"exited"> = {
+  ...lateForStarting,
+  ...noChild,
+  "ready-called": refuse("ERR_STOPPED", "Cannot become ready: the process has ended its service"),
+  "parent-abort": ignore("the process has ended its service"),
+  "parent-gone": ignore("the process has ended its service"),
+  "upgrade-requested": (state, event) =>
+    state.because === "upgraded"
+      ? refuse(
+        "ERR_ALREADY_UPGRADED",
+        "Cannot upgrade: the process was replaced already; ask its successor",
+      )(state, event)
+      : refuse("ERR_STOPPED", "Cannot upgrade: the process has stopped")(state, event),
+  "stop-called": ignore("the process has ended its service"),
+  "drained": ignore("the process has ended its service"),
+};
+
+const TABLE: { readonly [S in State["name"]]: Row<S> } = {
+  starting,
+  serving,
+  upgrading,
+  probation,
+  draining,
+  stopping,
+  exited,
+};
+
+/**
+ * One step of the machine.
+ *
+ * @param state Where the process is.
+ * @param event What happened.
+ * @returns Where it is now, and what is to be done, in order.
+ */
+export function transition(state: State, event: Event): Step {
+  const row = TABLE[state.name] as Row<State["name"]>;
+  const handler = row[event.type] as (state: State, event: Event) => Step;
+  return handler(state, event);
+}

@@ -1,0 +1,280 @@
+/**
+ * What users may set, the defaults, and the check at the door.
+ *
+ * @module
+ */
+
+import type { Backend } from "./backend/backend.ts";
+
+/** Where an outcome is told that nobody else would be told of. */
+export interface Logger {
+  /** Something went as asked. */
+  info(message: string): void;
+  /** Something an operator should look at. */
+  warn(message: string): void;
+  /** Something that was asked for did not happen. */
+  error(message: string): void;
+}
+
+/** Which signals mean what. */
+export interface SignalOptions {
+  /** Starts an upgrade. @default {"SIGHUP"} */
+  readonly upgrade?: string | readonly string[];
+  /** Stops the process gracefully; a second one cuts what is still open. @default {["SIGTERM", "SIGINT"]} */
+  readonly stop?: string | readonly string[];
+}
+
+/** What the next generation is started with; given to `create`, or once to `upgrade`. */
+export interface CommandOptions {
+  /**
+   * Executable and arguments, or a function that returns them; asked again at each upgrade.
+   *
+   * @default {the command line of this process, un-realpathed}
+   */
+  readonly command?: readonly string[] | (() => readonly string[] | Promise<readonly string[]>);
+  /** Merged over the current environment. */
+  readonly env?: EnvOverlay | (() => EnvOverlay | Promise<EnvOverlay>);
+  /**
+   * Working directory of the child.
+   *
+   * @default {$PWD if it still is the working directory, so that a symlinked release folder is followed}
+   */
+  readonly cwd?: string;
+}
+
+/** Environment variables to set; `undefined` removes one. */
+export type EnvOverlay = Readonly<Record<string, string | undefined>>;
+
+/** Options of `Upgrader.create`. */
+export interface UpgraderOptions extends CommandOptions {
+  /** How long a child may take until it has taken over, in milliseconds. @default {60000} */
+  readonly upgradeTimeoutMs?: number;
+  /** How long open connections may take to finish, in milliseconds; what is left then is cut. @default {30000} */
+  readonly drainTimeoutMs?: number;
+  /**
+   * Over how many milliseconds the clients are told to reconnect, so that they come in a stream and not in a burst.
+   *
+   * @default {800}
+   */
+  readonly drainSpreadMs?: number;
+  /** How long an idle keep-alive connection may stay once draining began, in milliseconds. @default {5000} */
+  readonly idleGraceMs?: number;
+  /** File that holds the process id of the owner, written atomically; its folder must exist. @default {none} */
+  readonly pidFile?: string;
+  /** Signal handlers, or `false` for none. @default {{ upgrade: "SIGHUP", stop: ["SIGTERM", "SIGINT"] }} */
+  readonly signals?: SignalOptions | false;
+  /** How long the parent watches a ready child before it commits, in milliseconds. @default {0} */
+  readonly probationMs?: number;
+  /** How many older generations may be draining when an upgrade starts. @default {2} */
+  readonly maxDraining?: number;
+  /** Who is told outcomes that a signal asked for; `false` for silence. @default {one line on stderr per outcome} */
+  readonly logger?: Logger | false;
+  /** The runtime's backend; for tests. */
+  readonly backend?: Backend;
+}
+
+/** Options with every default filled in. */
+export interface ResolvedOptions {
+  readonly upgradeTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+  readonly drainSpreadMs: number;
+  readonly idleGraceMs: number;
+  readonly probationMs: number;
+  readonly maxDraining: number;
+  readonly pidFile: string | undefined;
+  readonly signals: { readonly upgrade: readonly string[]; readonly stop: readonly string[] };
+  readonly command: CommandOptions;
+  readonly logger: Logger;
+  readonly backend: Backend | undefined;
+}
+
+/** The longest time that every runtime's timers can wait: 2^31 - 1 milliseconds, some 24 days. */
+export const MAX_TIMER_MS = 2_147_483_647;
+
+const KNOWN: readonly string[] = [
+  "upgradeTimeoutMs",
+  "drainTimeoutMs",
+  "drainSpreadMs",
+  "idleGraceMs",
+  "pidFile",
+  "signals",
+  "probationMs",
+  "maxDraining",
+  "logger",
+  "backend",
+  "command",
+  "env",
+  "cwd",
+];
+
+const silent: Logger = { info() {}, warn() {}, error() {} };
+
+// One line per outcome on stderr: console.error writes there on all three runtimes.
+const stderr: Logger = {
+  info: (message) => console.error(`changeover: ${message}`),
+  warn: (message) => console.error(`changeover: warning: ${message}`),
+  error: (message) => console.error(`changeover: error: ${message}`),
+};
+
+function show(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
+}
+
+/** Checks that a value is an object and has no key that is not known. */
+export function checkKeys(value: object, known: readonly string[], what: string): void {
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key)) {
+      throw new TypeError(
+        `Cannot use ${what}: "${key}" is not an option; known are ${known.join(", ")}`,
+      );
+    }
+  }
+}
+
+/**
+ * Reads a duration or a count.
+ *
+ * @throws {TypeError} when it is not a number.
+ * @throws {RangeError} when it is out of bounds.
+ */
+export function checkInteger(
+  name: string,
+  value: unknown,
+  fallback: number,
+  minimum: number,
+  maximum: number,
+): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== "number") {
+    throw new TypeError(`Cannot use ${name}: ${show(value)} is not a number`);
+  }
+  if (!Number.isInteger(value) || value < minimum || value > maximum) {
+    throw new RangeError(
+      `Cannot use ${name}: ${value} is not an integer from ${minimum} to ${maximum}`,
+    );
+  }
+  return value;
+}
+
+function checkSignals(
+  name: string,
+  value: unknown,
+  fallback: readonly string[],
+): readonly string[] {
+  if (value === undefined) return fallback;
+  const list: unknown = typeof value === "string" ? [value] : value;
+  if (
+    !Array.isArray(list) ||
+    !list.every((entry) => typeof entry === "string" && /^SIG[A-Z0-9]+$/.test(entry))
+  ) {
+    throw new TypeError(
+      `Cannot use ${name}: expected the name of a signal such as "SIGHUP", or a list of them, got ${
+        show(value)
+      }`,
+    );
+  }
+  for (const entry of list as string[]) {
+    if (entry === "SIGKILL" || entry === "SIGSTOP") {
+      throw new RangeError(`Cannot use ${name}: "${entry}" cannot be caught (signal(7))`);
+    }
+  }
+  return [...new Set(list as string[])];
+}
+
+function resolveSignals(value: UpgraderOptions["signals"]): ResolvedOptions["signals"] {
+  if (value === false) return { upgrade: [], stop: [] };
+  if (value !== undefined && (typeof value !== "object" || value === null)) {
+    throw new TypeError(`Cannot use signals: expected an object or false, got ${show(value)}`);
+  }
+  if (value !== undefined) checkKeys(value, ["upgrade", "stop"], "signals");
+  const upgrade = checkSignals("signals.upgrade", value?.upgrade, ["SIGHUP"]);
+  const stop = checkSignals("signals.stop", value?.stop, ["SIGTERM", "SIGINT"]);
+  const both = upgrade.find((signal) => stop.includes(signal));
+  if (both !== undefined) {
+    throw new RangeError(`Cannot use signals: "${both}" cannot mean both upgrade and stop`);
+  }
+  return { upgrade, stop };
+}
+
+function resolveLogger(value: UpgraderOptions["logger"]): Logger {
+  if (value === undefined) return stderr;
+  if (value === false) return silent;
+  for (const method of ["info", "warn", "error"] as const) {
+    if (typeof value !== "object" || value === null || typeof value[method] !== "function") {
+      throw new TypeError(
+        `Cannot use logger: it has no method ${method}(message); pass false for silence`,
+      );
+    }
+  }
+  return value;
+}
+
+/** Checks what `create` and `upgrade` share; what it says is looked at when an upgrade starts. */
+export function checkCommandOptions(options: CommandOptions): CommandOptions {
+  const { command, env, cwd } = options;
+  if (
+    command !== undefined && typeof command !== "function" &&
+    !(Array.isArray(command) && command.length > 0 &&
+      command.every((part) => typeof part === "string"))
+  ) {
+    throw new TypeError(
+      `Cannot use command: expected a non-empty list of strings or a function that returns one, got ${
+        show(command)
+      }`,
+    );
+  }
+  if (env !== undefined && typeof env !== "function" && (typeof env !== "object" || env === null)) {
+    throw new TypeError(`Cannot use env: expected a record or a function, got ${show(env)}`);
+  }
+  if (cwd !== undefined && (typeof cwd !== "string" || cwd === "")) {
+    throw new TypeError(`Cannot use cwd: expected the path of a folder, got ${show(cwd)}`);
+  }
+  return {
+    ...(command === undefined ? {} : { command }),
+    ...(env === undefined ? {} : { env }),
+    ...(cwd === undefined ? {} : { cwd }),
+  };
+}
+
+/**
+ * Fills in the defaults.
+ *
+ * @param options As the user wrote them.
+ * @returns All of them.
+ * @throws {TypeError} for an unknown option or one of the wrong type.
+ * @throws {RangeError} for a number out of bounds.
+ */
+export function resolveOptions(options: UpgraderOptions): ResolvedOptions {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(
+      `Cannot create an upgrader: options must be an object, got ${show(options)}`,
+    );
+  }
+  checkKeys(options, KNOWN, "the options");
+  const { pidFile } = options;
+  if (
+    pidFile !== undefined &&
+    (typeof pidFile !== "string" || pidFile === "" || pidFile.includes("\0"))
+  ) {
+    throw new TypeError(`Cannot use pidFile: expected the path of a file, got ${show(pidFile)}`);
+  }
+  return {
+    upgradeTimeoutMs: checkInteger(
+      "upgradeTimeoutMs",
+      options.upgradeTimeoutMs,
+      60_000,
+      1,
+      MAX_TIMER_MS,
+    ),
+    drainTimeoutMs: checkInteger("drainTimeoutMs", options.drainTimeoutMs, 30_000, 0, MAX_TIMER_MS),
+    drainSpreadMs: checkInteger("drainSpreadMs", options.drainSpreadMs, 800, 0, MAX_TIMER_MS),
+    idleGraceMs: checkInteger("idleGraceMs", options.idleGraceMs, 5_000, 0, MAX_TIMER_MS),
+    probationMs: checkInteger("probationMs", options.probationMs, 0, 0, MAX_TIMER_MS),
+    maxDraining: checkInteger("maxDraining", options.maxDraining, 2, 0, 1_000),
+    pidFile,
+    signals: resolveSignals(options.signals),
+    command: checkCommandOptions(options),
+    logger: resolveLogger(options.logger),
+    backend: options.backend,
+  };
+}

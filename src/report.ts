@@ -1,0 +1,69 @@
+/**
+ * What is told about upgrades: reports, status, events.
+ *
+ * @module
+ */
+
+import type { Runtime } from "./backend/backend.ts";
+import type { DrainReport } from "./drain/drain.ts";
+import type { UpgradeError } from "./errors.ts";
+import type { LifecycleEvent, State } from "./machine.ts";
+import type { DrainingGeneration } from "./protocol.ts";
+import type { SocketAddress } from "./sockets.ts";
+
+/** How a successful upgrade went. */
+export interface UpgradeReport {
+  /** Generation of the successor. */
+  readonly generation: number;
+  /** Process id of the successor. */
+  readonly pid: number;
+  /** Runtime of the successor: `"node"`, `"deno"` or `"bun"`. */
+  readonly runtime: string;
+  /** Version of that runtime. */
+  readonly version: string;
+  /** How many sockets were passed. */
+  readonly sockets: number;
+  /** From the request until the successor was the owner, in milliseconds. */
+  readonly durationMs: number;
+  /** When each step was over, in milliseconds after the request. */
+  readonly steps: {
+    /** The process was started. */
+    readonly spawnedMs: number;
+    /** It said that it was ready. */
+    readonly readyMs: number;
+    /** It had taken over. */
+    readonly ownedMs: number;
+  };
+}
+
+/** What `status()` returns; plain JSON. */
+export interface UpgraderStatus {
+  readonly generation: number;
+  readonly pid: number;
+  readonly runtime: Runtime;
+  /** Version of the runtime. */
+  readonly version: string;
+  readonly state: State["name"];
+  /** The used sockets and where they are bound. */
+  readonly sockets: readonly SocketAddress[];
+  /** Open connections of the servers that are watched. */
+  readonly connections: number;
+  /** Older generations that have connections to finish. */
+  readonly draining: readonly DrainingGeneration[];
+  /** The last upgrade of this process, or `null`. */
+  readonly lastReport: UpgradeReport | null;
+}
+
+/** What every event of an upgrader carries as its `detail`. */
+export interface UpgraderEventDetail {
+  readonly event: LifecycleEvent;
+  /** The process that tells. */
+  readonly generation: number;
+  readonly pid: number;
+  /** With `upgraded`. */
+  readonly report?: UpgradeReport;
+  /** With `upgrade-failed`. */
+  readonly error?: UpgradeError;
+  /** With `drained`. */
+  readonly drain?: DrainReport;
+}

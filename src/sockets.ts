@@ -1,0 +1,126 @@
+/**
+ * The register of inherited and used sockets: who has which descriptor, under which name.
+ *
+ * A descriptor has one owner: an inherited one belongs to this register until it is claimed, to the server that
+ * claimed it afterwards. `closeUnclaimed` ends the first kind.
+ *
+ * @module
+ */
+
+import type { BoundAddress } from "./address.ts";
+import type { Listener } from "./backend/backend.ts";
+import { UpgradeError } from "./errors.ts";
+import { FIRST_SOCKET_FD, type SocketEntry, type SocketKind } from "./protocol.ts";
+
+/** A socket that this process uses. */
+export interface UsedSocket {
+  readonly identity: string;
+  readonly kind: SocketKind;
+  /** The descriptor to pass on. */
+  readonly fd: () => number;
+  /** Where the kernel says it is bound; as `hello` writes it. */
+  readonly address: string;
+  /** Its listener; absent for raw descriptors. */
+  readonly listener?: Listener;
+  /** What the user sees; absent for raw descriptors. */
+  readonly bound?: BoundAddress;
+}
+
+/** The address that the user sees for one used socket. */
+export type SocketAddress = BoundAddress & {
+  /** The name that identifies the socket across generations. */
+  readonly name: string;
+};
+
+/** Inherited and used sockets of this process. */
+export class SocketRegister {
+  readonly #inherited: Map<string, SocketEntry>;
+  readonly #used = new Map<string, UsedSocket>();
+  readonly #claiming = new Set<string>();
+  #abandoned: SocketEntry[] = [];
+
+  constructor(inherited: readonly SocketEntry[] = []) {
+    this.#inherited = new Map(inherited.map((entry) => [entry.identity, entry]));
+  }
+
+  /**
+   * Takes an inherited socket for a server; the caller owns the descriptor from now on.
+   *
+   * @returns The socket, or `undefined` when none was inherited under this name.
+   * @throws {UpgradeError} `ERR_ADDRESS` when the name is in use or stands for another kind of socket.
+   */
+  claim(identity: string, kind: SocketKind): SocketEntry | undefined {
+    if (this.#used.has(identity) || this.#claiming.has(identity)) {
+      throw new UpgradeError(
+        "ERR_ADDRESS",
+        `Cannot use "${identity}": it is in use in this process already; give the second one a name of its own`,
+      );
+    }
+    const entry = this.#inherited.get(identity);
+    if (entry !== undefined && entry.kind !== kind) {
+      throw new UpgradeError(
+        "ERR_ADDRESS",
+        `Cannot use "${identity}": the parent passed a ${entry.kind} socket under this name, not a ${kind} one`,
+      );
+    }
+    this.#claiming.add(identity);
+    this.#inherited.delete(identity);
+    return entry;
+  }
+
+  /** The claim failed; the descriptor, if there was one, is closed by whoever claimed it. */
+  release(identity: string): void {
+    this.#claiming.delete(identity);
+  }
+
+  /** Records a socket that is in use now. */
+  use(socket: UsedSocket): void {
+    this.#claiming.delete(socket.identity);
+    this.#used.set(socket.identity, socket);
+  }
+
+  /** The sockets in use, in the order in which they were claimed. */
+  get used(): readonly UsedSocket[] {
+    return [...this.#used.values()];
+  }
+
+  /** Names of the inherited descriptors of a kind that nobody claimed. */
+  unclaimed(kind: SocketKind): string[] {
+    return [...this.#inherited.values()].filter((entry) => entry.kind === kind).map((entry) =>
+      entry.identity
+    );
+  }
+
+  /** Closes what nobody claimed, once. The paths of abandoned Unix sockets are told by {@linkcode abandonedPaths}. */
+  closeUnclaimed(close: (fd: number) => void): void {
+    this.#abandoned.push(...this.#inherited.values());
+    for (const entry of this.#inherited.values()) close(entry.fd);
+    this.#inherited.clear();
+  }
+
+  /** Unix sockets that were inherited and that this generation does not serve. */
+  get abandoned(): readonly SocketEntry[] {
+    return this.#abandoned.filter((entry) => entry.kind === "unix");
+  }
+
+  /** Bound addresses for the user. */
+  get addresses(): SocketAddress[] {
+    return this.used.flatMap(({ identity, bound }) =>
+      bound === undefined ? [] : [{ name: identity, ...bound }]
+    );
+  }
+
+  /** What `hello` says, and the descriptors in the same order. */
+  passOn(): { readonly entries: SocketEntry[]; readonly fds: number[] } {
+    const used = this.used;
+    return {
+      fds: used.map((socket) => socket.fd()),
+      entries: used.map(({ kind, identity, address }, index) => ({
+        fd: FIRST_SOCKET_FD + index,
+        kind,
+        identity,
+        address,
+      })),
+    };
+  }
+}
