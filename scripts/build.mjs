@@ -33,7 +33,7 @@ async function build(out) {
 async function scripts(entries, out) {
   await bundle({
     absWorkingDir: root,
-    entryPoints: Object.fromEntries(entries.map(({ name, source }) => [name, source])),
+    entryPoints: Object.fromEntries(entries.map(({ name, source }) => [name, `./${source}`])),
     outdir: out,
     bundle: true,
     splitting: true, // also keeps what is imported dynamically, the runtimes' backends, in files of its own

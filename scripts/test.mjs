@@ -72,7 +72,7 @@ async function main() {
     rmSync(report, { recursive: true, force: true });
   }
   console.log(`${total.passed} passed, ${total.failed} failed`);
-  return total.failed === 0 && total.passed > 0 ? 0 : 1;
+  return total.failed === 0 ? 0 : 1;
 }
 
 function misuse(message) {
@@ -132,9 +132,9 @@ async function suite(runtime, files, { report, verbose }) {
     sum.failed += counts.failed;
     sum.skipped += counts.skipped;
   }
-  if (sum.passed + sum.failed === 0) {
+  if (sum.passed + sum.failed + sum.skipped === 0) {
     sum.failed++;
-    console.log(`  FAILED  no test ran`);
+    console.log(`  FAILED  there is no test`);
   }
   console.log(`  ${runtime.name}: ${summary(sum)}, ${seconds(performance.now() - begin)}`);
   return sum;

@@ -217,15 +217,17 @@ export class Upgrader extends EventTarget {
     }
     created.add(owner);
     try {
-      if (resolved.pidFile !== undefined) checkPidFile(resolved.pidFile);
       const backend = resolved.backend ?? await loadBackend();
+      const pidFile = resolved.pidFile === undefined
+        ? undefined
+        : checkPidFile(resolved.pidFile, { cwd: backend.facts.cwd });
       const warn = (message: string) => resolved.logger.warn(message);
       const invitation = readInvitation(backend, warn);
       const parent = invitation === undefined ? undefined : await Parent.join(backend, invitation);
       if (invitation !== undefined && parent === undefined) {
         warn("the parent died before it said what it passed; starting as generation 1");
       }
-      return new Upgrader(backend, resolved, parent);
+      return new Upgrader(backend, { ...resolved, pidFile }, parent);
     } catch (error) {
       created.delete(owner);
       throw error;
@@ -590,6 +592,7 @@ export class Upgrader extends EventTarget {
         this.#resolveExit(effect.reason);
         break;
       case "dispose":
+        for (const { listener } of this.#register.used) listener?.finish();
         for (const dispose of this.#disposers.splice(0)) dispose();
         this.#engine.dispose();
         this.#parent?.close();

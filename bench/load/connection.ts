@@ -40,13 +40,14 @@ export interface Pending extends Expectation {
   written: boolean;
 }
 
-/** Who hears about a connection; the connection catches what these throw and counts it as its own end. */
+/** Who hears about a connection. None of these may throw: Deno prints and swallows exceptions of socket callbacks. */
 export interface ConnectionListener<P extends Pending> {
   onOpen(): void;
   /** The oldest request was answered whole. */
   onResponse(pending: P, response: Response): void;
   /**
-   * The connection has ended; comes once, unless `close()` was called before.
+   * The connection has ended, other than by a response that announced it, or requests were left behind by
+   * such a response.
    *
    * @param unanswered The requests under way, oldest first.
    * @param partial Whether a part of the oldest one's response had arrived.

@@ -110,8 +110,10 @@ export interface Listener {
   readonly bound: BoundAddress;
   /** Begins to accept; a listener that was not paused only resolves. Rejects `ERR_ADOPT` on any doubt. */
   open(): Promise<void>;
-  /** Stops accepting for good and closes the listening descriptor; open connections are left alone. */
+  /** Stops accepting for good and lets go of the socket; open connections are left alone. */
   close(): void;
+  /** Ends the server itself, once its connections are finished; nothing of it keeps the process alive then. */
+  finish(): void;
 }
 
 /** A function that starts a server and returns it. */

@@ -10,10 +10,12 @@
 import { writeSync } from "node:fs";
 import { createServer, Server, Socket } from "node:net";
 import { collectFacts, type ProcessFacts } from "../command.ts";
-import type { Backend, Channel } from "./backend.ts";
-import { CommonBackend } from "./common.ts";
+import type { Backend, Channel, Listener, ListenTarget } from "./backend.ts";
 import { handleDescriptor, readCommandLine } from "./node.ts";
+import type { Libc } from "./libc/libc.ts";
+import { loadLibc } from "./libc/load.ts";
 import type { NodeServer } from "./node_server.ts";
+import { TransplantingBackend } from "./transplanting.ts";
 
 /** What is used of Bun's own socket (`Bun.connect`); see Bun's documentation, "TCP sockets". */
 interface BunSocket {
@@ -127,10 +129,32 @@ function bunChannel(fd: number): Channel {
   };
 }
 
-class BunBackend extends CommonBackend {
+class BunBackend extends TransplantingBackend {
   readonly runtime = "bun";
   readonly version = bun.version;
   readonly facts: ProcessFacts = collectFacts(readCommandLine);
+
+  #libc: Libc | null | undefined;
+
+  /** Loaded when a server needs it: `node:net` does not. */
+  protected get libc(): Libc | undefined {
+    if (this.#libc === undefined) {
+      const result = loadLibc();
+      this.#libc = "libc" in result && result.libc.os === "linux" ? result.libc : null;
+    }
+    return this.#libc ?? undefined;
+  }
+
+  protected override listenNode(server: NodeServer, target: ListenTarget): Promise<Listener> {
+    if (server instanceof Server || this.libc === undefined) {
+      return super.listenNode(server, target);
+    }
+    // Bun's http.Server ignores `fd`.
+    return this.start((at) => {
+      server.listen(at);
+      return server;
+    }, target);
+  }
 
   override openChannel(fd: number): Channel {
     return bunChannel(fd);
@@ -142,7 +166,7 @@ class BunBackend extends CommonBackend {
 
   protected override carrier(server: NodeServer): NodeServer {
     if (server instanceof Server) return server;
-    // Bun's http.Server ignores `fd`, and is no net.Server; it takes connections that one accepted.
+    // Without libc: Bun's http.Server ignores `fd`, but takes connections that a net.Server accepted.
     const carrier = createServer((socket) => void server.emit("connection", socket));
     return carrier as unknown as NodeServer;
   }

@@ -5,7 +5,7 @@
  */
 
 import { spawn } from "node:child_process";
-import { closeSync, fstatSync } from "node:fs";
+import { closeSync, fstatSync, readFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { constants } from "node:os";
 import process from "node:process";
@@ -31,6 +31,7 @@ import {
   bindError,
   bindNodeServer,
   boundOf,
+  closeListener,
   listening,
   nativeAt,
   type NodeServer,
@@ -80,6 +81,7 @@ export abstract class CommonBackend implements Backend {
     carrier: (server) => this.carrier(server),
     descriptor: (server, bound) => this.descriptor(server, bound),
     closeFd: (fd) => this.closeFd(fd),
+    stop: (server, fd) => this.stop(server, fd),
   };
   #everyAddress: Promise<string> | undefined;
 
@@ -89,6 +91,11 @@ export abstract class CommonBackend implements Backend {
   /** The server that accepts for `server`. */
   protected carrier(server: NodeServer): NodeServer {
     return server;
+  }
+
+  /** Stops a `node:net` server from accepting, leaving its connections alone. */
+  protected stop(server: NodeServer, _fd: number): void {
+    closeListener(server);
   }
 
   /** Writes to a descriptor before it returns. */
@@ -103,10 +110,22 @@ export abstract class CommonBackend implements Backend {
 
   isAlive(pid: number): boolean {
     try {
-      return process.kill(pid, 0);
+      process.kill(pid, 0);
     } catch (error) {
-      return (error as { code?: string }).code === "EPERM";
+      if ((error as { code?: string }).code !== "EPERM") return false;
     }
+    // A process that has ended and was not reaped (a container without an init) still takes signals.
+    try {
+      const stat = this.readFile(`/proc/${pid}/stat`);
+      return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+    } catch {
+      return true;
+    }
+  }
+
+  /** Reads a small file of the kernel's. */
+  protected readFile(path: string): string {
+    return readFileSync(path, "utf8");
   }
 
   kill(pid: number, signal: string): boolean {
@@ -196,7 +215,7 @@ export abstract class CommonBackend implements Backend {
   }
 
   async listen(server: unknown, target: ListenTarget): Promise<Listener> {
-    const { address, inherited } = target;
+    const { address } = target;
     const refuse = (why: string): never => {
       throw new UpgradeError(
         "ERR_ADOPT",
@@ -211,9 +230,17 @@ export abstract class CommonBackend implements Backend {
     const own = nodeServerOf(server) ??
       refuse("it is no server with listen() and close(), such as http.createServer(app) returns");
     if (own.listening) refuse("it listens already; pass it before its own listen() is called");
-    if (inherited !== undefined) return adoptNodeServer(own, inherited, this.hooks);
+    return await this.listenNode(own, target);
+  }
+
+  /** Makes a server that has `listen` and `close` listen. */
+  protected async listenNode(
+    server: NodeServer,
+    { address, inherited }: ListenTarget,
+  ): Promise<Listener> {
+    if (inherited !== undefined) return adoptNodeServer(server, inherited, this.hooks);
     if (address.kind === "unix") await checkUnixPath(address.path);
-    return bindNodeServer(own, address, await this.everyAddress(), this.hooks);
+    return await bindNodeServer(server, address, await this.everyAddress(), this.hooks);
   }
 
   async start(start: StartServer, target: ListenTarget): Promise<Listener> {
@@ -230,16 +257,30 @@ export abstract class CommonBackend implements Backend {
     at: ListenAt,
   ): Promise<Listener> {
     const { address } = target;
-    let server: unknown;
-    try {
-      server = await start(at);
-    } catch (error) {
-      throw isBindError(error) ? bindError(address, error) : error;
+    let server = this.call(start, at, address);
+    if (server instanceof Promise) {
+      server = await server.catch((error) => this.startFailed(error, address));
     }
     const own = nodeServerOf(server) ?? this.foreign(server, address);
-    if (!own.listening) await listening(own, () => {});
+    if (!own.listening) {
+      await listening(own, () => {}).catch((error) => this.startFailed(error, address));
+    }
     if (address.kind === "unix") publishUnixPath(at.path as string, address.path);
     return openListener(own, own, address, this.hooks);
+  }
+
+  /** Calls the user's function; what it throws because of the address is said in our words. */
+  protected call(start: StartServer, at: ListenAt, address: ListenTarget["address"]): unknown {
+    try {
+      return start(at);
+    } catch (error) {
+      return this.startFailed(error, address);
+    }
+  }
+
+  /** The user's function failed. */
+  protected startFailed(error: unknown, address: ListenTarget["address"]): never {
+    throw isBindError(error) ? bindError(address, error) : error;
   }
 
   /** Starts a server on an inherited socket; it must have taken `at.fd`. */

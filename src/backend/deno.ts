@@ -9,22 +9,25 @@ import { type BoundAddress, formatAddress, sameBound } from "../address.ts";
 import { collectFacts, type ProcessFacts } from "../command.ts";
 import { UpgradeError } from "../errors.ts";
 import type { Backend, SpawnedProcess, SpawnRequest } from "./backend.ts";
-import { CommonBackend } from "./common.ts";
 import type { Libc } from "./libc/libc.ts";
 import { loadLibc } from "./libc/load.ts";
 import type { NodeServer } from "./node_server.ts";
+import { retire } from "./transplant.ts";
+import { TransplantingBackend } from "./transplanting.ts";
 
 const deno = (globalThis as unknown as { Deno: { version: { deno: string } } }).Deno;
 
-class DenoBackend extends CommonBackend {
+class DenoBackend extends TransplantingBackend {
   readonly runtime = "deno";
   readonly version = deno.version.deno;
   readonly facts: ProcessFacts;
   readonly #libc: Libc;
+  protected readonly libc: Libc | undefined;
 
   constructor(libc: Libc) {
     super();
     this.#libc = libc;
+    this.libc = libc.os === "linux" ? libc : undefined;
     // Deno gives /proc/self to JavaScript only under --allow-all.
     this.facts = collectFacts(() => {
       try {
@@ -74,6 +77,16 @@ class DenoBackend extends CommonBackend {
     const spawned = super.spawn(request);
     for (const fd of nonBlocking) this.#libc.setNonBlocking(fd, true);
     return spawned;
+  }
+
+  protected override stop(server: NodeServer, fd: number): void {
+    // Deno's node:http cuts every connection after its next response once the server is closed, without a word.
+    if (this.libc === undefined) super.stop(server, fd);
+    else retire(this.libc, fd);
+  }
+
+  protected override readFile(path: string): string {
+    return this.#libc.readFile(path);
   }
 
   protected socketOn(fd: number): Socket {

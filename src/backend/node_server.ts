@@ -30,6 +30,8 @@ export interface NodeServerHooks {
   descriptor(server: NodeServer, bound: BoundAddress): number;
   /** Closes a descriptor that no server took. */
   closeFd(fd: number): void;
+  /** Stops a server from accepting and lets go of its socket, without touching its connections. */
+  stop(server: NodeServer, fd: number): void;
 }
 
 /** Whether a value has the methods of a `net.Server`. */
@@ -83,7 +85,7 @@ export function listening(server: NodeServer, start: () => void): Promise<void> 
 }
 
 /** Closes the listening socket and nothing else: `http.Server.close` would cut idle connections. */
-function closeListener(server: NodeServer): void {
+export function closeListener(server: NodeServer): void {
   if (server.listening) Server.prototype.close.call(server as unknown as Server);
 }
 
@@ -166,7 +168,8 @@ export function openListener(
     fd,
     bound,
     open: () => Promise.resolve(),
-    close: () => closeListener(carrier),
+    close: () => hooks.stop(carrier, fd),
+    finish: () => closeListener(carrier),
   };
 }
 
@@ -215,9 +218,10 @@ export function adoptNodeServer(
     },
     close() {
       if (state === "waiting") hooks.closeFd(fd);
-      else if (state === "open") closeListener(carrier);
+      else if (state === "open") hooks.stop(carrier, fd);
       state = "closed";
     },
+    finish: () => closeListener(carrier),
   };
 }
 
@@ -229,7 +233,7 @@ export function adoptNodeServer(
  * @param both Whether `listening` needs an answer too.
  * @returns Takes that back.
  */
-function pretend(
+export function pretend(
   server: NodeServer,
   bound: BoundAddress,
   listens: () => boolean,

@@ -193,6 +193,7 @@ describe("a release behind a link", () => {
     readonly pwd: string;
     readonly args: readonly string[];
     readonly execPath: string;
+    readonly engine?: string;
     readonly preloaded: boolean;
     readonly command?: readonly string[];
     readonly error?: string;
@@ -258,23 +259,21 @@ describe("a release behind a link", () => {
   });
 
   test("gets the runtime that PATH leads to by then", async () => {
-    const path = `${binaries}:${process.env["PATH"]}`;
-    const copy = join(root, "copy");
+    const engine = join(binaries, "engine");
     const [first, second] = await generations({
-      file: join(binaries, "engine"),
+      file: engine,
       argv0: "engine",
-      env: { PATH: path },
+      env: { PATH: `${binaries}:${process.env["PATH"]}` },
       deploy: () => {
         point("42");
-        rmSync(join(binaries, "engine"));
-        // The runtime under another path stands for a new version of it.
-        mkdirSync(copy);
-        symlinkSync(runtime.executable, join(copy, "engine"));
-        symlinkSync(join(copy, "engine"), join(binaries, "engine"));
+        // A script in its place stands for a new version of the runtime.
+        const script = `#!/bin/sh\nENGINE=new exec ${JSON.stringify(executable)} "$@"\n`;
+        writeFileSync(`${engine}.new`, script, { mode: 0o755 });
+        renameSync(`${engine}.new`, engine);
       },
     });
     assert.equal(first.command?.[0], "engine");
-    assert.deepEqual([second.release, second.command?.[0]], ["42", "engine"]);
+    assert.deepEqual([first.engine, second.engine, second.release], [undefined, "new", "42"]);
   });
 
   test("is started with the same program when its name was made up", async () => {

@@ -1,0 +1,210 @@
+/**
+ * The account of a load: what was begun, what became of it, and whether the two agree.
+ *
+ * @module
+ */
+
+import type { WireCounters } from "./connection.ts";
+import { Histogram, type Latency } from "./histogram.ts";
+import { type Birth, Identities, type IdentityReport, type WentBack } from "./identities.ts";
+import { noOutcomes, type Outcome, type OutcomeCounts, OUTCOMES } from "./outcome.ts";
+import { Windows, type WindowReport } from "./windows.ts";
+
+/** One request, from its beginning to its class. */
+export interface Entry {
+  readonly population: string;
+  /** Whether it is the first on its connection. */
+  readonly fresh: boolean;
+  readonly birth: Birth;
+  readonly window: number;
+  readonly begunMs: number;
+  written: boolean;
+  finished: boolean;
+}
+
+/** One loss, for whoever has to find out why; times in ms since the load began. */
+export interface Loss {
+  readonly atMs: number;
+  readonly begunMs: number;
+  readonly population: string;
+  readonly fresh: boolean;
+  readonly outcome: Outcome;
+  readonly detail: string;
+}
+
+/** How the requests of one population ended. */
+export interface PopulationReport {
+  readonly sent: number;
+  readonly answered: number;
+  readonly lost: number;
+  readonly outcomes: OutcomeCounts;
+}
+
+/** The account as plain JSON. */
+export interface TallyReport extends PopulationReport {
+  /** Everything that was begun: `sent` and `not-sent`. */
+  readonly requests: number;
+  /** Without an outcome yet; 0 after a stop. */
+  readonly inFlight: number;
+  readonly notSent: number;
+  /** `"eof-before-response/reused/eof"`: class, first or later request of its connection, detail. */
+  readonly lossKinds: Readonly<Record<string, number>>;
+  /** The first 100 losses. */
+  readonly losses: readonly Loss[];
+  readonly latency: Latency;
+  readonly windows: readonly WindowReport[];
+  readonly populations: Readonly<Record<string, PopulationReport>>;
+  readonly identities: readonly IdentityReport[];
+  readonly wentBack: WentBack;
+  readonly connections: Readonly<{ dialled: number; opened: number; endings: Record<string, number> }>;
+  /** Whether counters that were kept independently of each other agree: only then believe the rest. */
+  readonly consistent: boolean;
+  /** What does not agree. */
+  readonly inconsistencies: readonly string[];
+}
+
+const MAX_LOSSES = 100;
+
+/** Keeps the account. */
+export class Tally {
+  /** Counted by the connections. */
+  readonly wire: WireCounters = {
+    dialled: 0,
+    opened: 0,
+    requests: 0,
+    responses: 0,
+    sentAfterClose: 0,
+    endings: new Map(),
+  };
+  readonly identities: Identities = new Identities();
+  readonly #windows: Windows;
+  readonly #histogram = new Histogram();
+  readonly #outcomes = noOutcomes();
+  readonly #populations = new Map<string, { [outcome in Outcome]: number }>();
+  readonly #lossKinds = new Map<string, number>();
+  readonly #losses: Loss[] = [];
+  #begun = 0;
+  #finishedWritten = 0;
+  #finishedWhole = 0;
+  #finishedTwice = 0;
+
+  /** @param label The label of the first window. */
+  constructor(label: string, nowMs: number) {
+    this.#windows = new Windows(label, nowMs);
+  }
+
+  /** Begins a request. */
+  begin(population: string, fresh: boolean, birth: Birth, nowMs: number): Entry {
+    this.#begun++;
+    return {
+      population,
+      fresh,
+      birth,
+      window: this.#windows.current,
+      begunMs: nowMs,
+      written: false,
+      finished: false,
+    };
+  }
+
+  /** Begins another window. */
+  mark(label: string, nowMs: number): void {
+    this.#windows.mark(label, nowMs);
+  }
+
+  /** Ends a request without an answer, or with a wrong one (`whole`). */
+  fail(entry: Entry, outcome: Outcome, detail: string, nowMs: number, whole = false): void {
+    if (!this.#finish(entry, outcome, nowMs)) return;
+    if (whole) this.#finishedWhole++;
+    if (outcome === "not-sent") return;
+    const kind = `${outcome}/${entry.fresh ? "fresh" : "reused"}/${detail}`;
+    this.#lossKinds.set(kind, (this.#lossKinds.get(kind) ?? 0) + 1);
+    if (this.#losses.length >= MAX_LOSSES) return;
+    const { population, fresh, begunMs } = entry;
+    this.#losses.push({ atMs: nowMs, begunMs, population, fresh, outcome, detail });
+  }
+
+  /** Ends a request that got the whole and right answer. */
+  answer(entry: Entry, identity: string | undefined, nowMs: number): void {
+    if (!this.#finish(entry, "answered", nowMs)) return;
+    this.#finishedWhole++;
+    this.#histogram.add(nowMs - entry.begunMs);
+    this.identities.record(identity, entry.birth, nowMs);
+  }
+
+  /**
+   * The account so far.
+   *
+   * @param inFlight The requests under way, as the clients count them.
+   * @param inFlightWritten Those of them of which something was written.
+   */
+  report(nowMs: number, inFlight = 0, inFlightWritten = 0): TallyReport {
+    const outcomes = { ...this.#outcomes };
+    const populations = Object.fromEntries(
+      [...this.#populations].map(([name, counts]) => [name, sumUp(counts)]),
+    );
+    const sums = sumUp(outcomes);
+    const windows = this.#windows.report(nowMs);
+    const identities = this.identities.report();
+    const notSent = outcomes["not-sent"];
+    const total = (numbers: number[]): number => numbers.reduce((sum, number) => sum + number, 0);
+    const perPopulation = Object.values(populations);
+    const inconsistencies = audit([
+      ["begun = classes + in flight", this.#begun, sums.sent + notSent + inFlight],
+      ["written on sockets = written and classified + in flight", this.wire.requests, this.#finishedWritten + inFlightWritten],
+      ["responses parsed = answered + wrong but whole", this.wire.responses, this.#finishedWhole],
+      ["answered = latencies", sums.answered, this.#histogram.count],
+      ["answered = answers of all identities", sums.answered, total(identities.map(({ answers }) => answers))],
+      ["sent = sent of all populations", sums.sent, total(perPopulation.map(({ sent }) => sent))],
+      ["lost = lost of all populations", sums.lost, total(perPopulation.map(({ lost }) => lost))],
+      ["lost = losses by kind", sums.lost, total([...this.#lossKinds.values()])],
+      ["sent + overlaps = requests of all windows", sums.sent + this.#windows.overlaps, total(windows.map(({ requests }) => requests))],
+      ["classified twice = 0", this.#finishedTwice, 0],
+      ["sent on a closed connection = 0", this.wire.sentAfterClose, 0],
+    ]);
+    const { dialled, opened, endings } = this.wire;
+    return {
+      requests: this.#begun,
+      ...sums,
+      notSent,
+      inFlight,
+      lossKinds: Object.fromEntries(this.#lossKinds),
+      losses: [...this.#losses],
+      latency: this.#histogram.summary(),
+      windows,
+      populations,
+      identities,
+      wentBack: this.identities.wentBack(),
+      connections: { dialled, opened, endings: Object.fromEntries(endings) },
+      consistent: inconsistencies.length === 0,
+      inconsistencies,
+    };
+  }
+
+  #finish(entry: Entry, outcome: Outcome, nowMs: number): boolean {
+    if (entry.finished) {
+      this.#finishedTwice++;
+      return false;
+    }
+    entry.finished = true;
+    if (entry.written) this.#finishedWritten++;
+    this.#outcomes[outcome]++;
+    let counts = this.#populations.get(entry.population);
+    if (counts === undefined) this.#populations.set(entry.population, counts = noOutcomes());
+    counts[outcome]++;
+    if (outcome !== "not-sent") this.#windows.record(entry.window, outcome, nowMs - entry.begunMs);
+    return true;
+  }
+}
+
+/** Compares pairs of counters; returns a text for each pair that differs. */
+export function audit(pairs: readonly (readonly [text: string, left: number, right: number])[]): string[] {
+  return pairs.filter(([, left, right]) => left !== right)
+    .map(([text, left, right]) => `${text}: ${left} and ${right}`);
+}
+
+function sumUp(outcomes: OutcomeCounts): PopulationReport {
+  let sent = 0;
+  for (const outcome of OUTCOMES) if (outcome !== "not-sent") sent += outcomes[outcome];
+  return { sent, answered: outcomes.answered, lost: sent - outcomes.answered, outcomes };
+}

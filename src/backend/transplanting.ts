@@ -1,0 +1,175 @@
+/**
+ * What Deno and Bun share where libc can be called: any server takes over an inherited socket, and every listener can be
+ * paused.
+ *
+ * @module
+ */
+
+import { type BoundAddress, formatAddress, sameBound } from "../address.ts";
+import { UpgradeError } from "../errors.ts";
+import type { ListenAt, Listener, ListenTarget, StartServer } from "./backend.ts";
+import { closeServer, CommonBackend } from "./common.ts";
+import type { Libc } from "./libc/libc.ts";
+import { boundOf, listening, nodeServerOf, pretend } from "./node_server.ts";
+import {
+  boundAddress,
+  type ExpectedSocket,
+  findSocket,
+  pause,
+  type Paused,
+  placeholder,
+  registered,
+  registrations,
+  resume,
+  retire,
+  snapshot,
+  transplant,
+} from "./transplant.ts";
+import { publishUnixPath } from "./unix_path.ts";
+
+/** A server that has been started, and its socket, paused. */
+interface Started {
+  readonly server: unknown;
+  readonly paused: Paused;
+}
+
+/** A backend that can call libc on Linux. */
+export abstract class TransplantingBackend extends CommonBackend {
+  /** The C library; absent where transplants cannot work. */
+  protected abstract readonly libc: Libc | undefined;
+
+  protected override async startNative(
+    start: StartServer,
+    target: ListenTarget,
+    at: ListenAt,
+  ): Promise<Listener> {
+    const { libc } = this;
+    if (libc === undefined) return await super.startNative(start, target, at);
+    const { address } = target;
+    const before = snapshot(libc);
+    const server = await this.running(start, at, address);
+    try {
+      const expected: ExpectedSocket = address.kind === "unix"
+        ? { type: "stream", path: at.path as string }
+        : { type: "stream", port: address.port };
+      const { fd, socket } = findSocket(libc, before, expected);
+      const paused = await pausedSocket(libc, fd);
+      if (address.kind === "unix") publishUnixPath(at.path as string, address.path);
+      const bound: BoundAddress = address.kind === "unix"
+        ? { kind: "unix", path: address.path }
+        : boundAddress(socket);
+      return pausedListener(libc, { server, paused }, bound);
+    } catch (error) {
+      closeServer(server);
+      throw error;
+    }
+  }
+
+  protected override async startInherited(
+    start: StartServer,
+    address: ListenTarget["address"],
+    inherited: NonNullable<ListenTarget["inherited"]>,
+  ): Promise<Listener> {
+    const { libc } = this;
+    if (libc === undefined) return await super.startInherited(start, address, inherited);
+    const { fd, bound } = inherited;
+    const socket = libc.socket(fd);
+    if (socket === undefined || !socket.listening || !sameSocket(boundAddress(socket), bound)) {
+      throw new UpgradeError(
+        "ERR_ADOPT",
+        `Cannot take over ${formatAddress(bound)}: descriptor ${fd} is ${
+          socket === undefined ? "no socket" : `bound to ${formatAddress(boundAddress(socket))}`
+        }`,
+      );
+    }
+    const { at, remove } = placeholder(socket);
+    const before = snapshot(libc);
+    const server = await this.running(start, { ...at, fd }, address);
+    try {
+      if (registrations(libc, fd).length > 0 || tookDescriptor(server, bound)) {
+        // It took `at.fd`: native, nothing is to be replaced.
+        return pausedListener(libc, { server, paused: await pausedSocket(libc, fd) }, bound);
+      }
+      const found = findSocket(libc, before, {
+        type: "stream",
+        ...(at.path === undefined ? { hostname: at.hostname as string } : { path: at.path }),
+      });
+      await registered(libc, found.fd);
+      const { paused } = transplant(libc, found.fd, fd);
+      return pausedListener(libc, { server, paused }, bound);
+    } catch (error) {
+      closeServer(server);
+      throw error;
+    } finally {
+      remove();
+    }
+  }
+
+  /** Calls `start` and waits until what it returned listens; a server that is started at once is looked at at once. */
+  protected async running(
+    start: StartServer,
+    at: ListenAt,
+    address: ListenTarget["address"],
+  ): Promise<unknown> {
+    let server: unknown = this.call(start, at, address);
+    if (server instanceof Promise) {
+      server = await server.catch((error) => this.startFailed(error, address));
+    }
+    if (server === undefined || server === null) this.foreign(server, address);
+    const own = nodeServerOf(server);
+    if (own !== undefined && !own.listening) {
+      await listening(own, () => {}).catch((error) => this.startFailed(error, address));
+    }
+    return server;
+  }
+}
+
+function sameSocket(kernel: BoundAddress, announced: BoundAddress): boolean {
+  // A Unix socket keeps the temporary name under which it was bound.
+  if (kernel.kind === "unix") {
+    return announced.kind === "unix" && kernel.path.startsWith(`${announced.path}.`);
+  }
+  return sameBound(kernel, announced);
+}
+
+function tookDescriptor(server: unknown, bound: BoundAddress): boolean {
+  const own = nodeServerOf(server);
+  const actual = own === undefined || bound.kind === "unix" ? undefined : boundOf(own);
+  return actual !== undefined && sameBound(actual, bound);
+}
+
+/** Takes the registration out at once where it is there already: before the loop can poll. */
+async function pausedSocket(libc: Libc, fd: number): Promise<Paused> {
+  if (registrations(libc, fd).length === 0) await registered(libc, fd);
+  return pause(libc, fd);
+}
+
+/** The listener of a started server whose socket is paused. */
+function pausedListener(libc: Libc, { server, paused }: Started, bound: BoundAddress): Listener {
+  const { fd } = paused;
+  let state: "paused" | "open" | "retired" | "finished" = "paused";
+  const own = nodeServerOf(server);
+  if (own !== undefined) pretend(own, bound, () => state === "paused" || state === "open", true);
+  return {
+    server,
+    fd,
+    bound,
+    // deno-lint-ignore require-await -- a doubt is to be a rejection
+    async open() {
+      if (state !== "paused") return;
+      resume(libc, paused);
+      state = "open";
+    },
+    close() {
+      if (state === "retired" || state === "finished") return;
+      state = "retired";
+      retire(libc, fd);
+    },
+    finish() {
+      if (state === "finished") return;
+      if (state !== "retired") this.close();
+      state = "finished";
+      closeServer(server);
+    },
+  };
+}
