@@ -16,9 +16,9 @@ const steps = [
   { name: "format", check: () => withDeno("fmt", "--check") },
   { name: "lint", check: () => withDeno("lint") },
   { name: "types (tsc)", check: () => withNode("typescript/bin/tsc", "--noEmit", "-p", root) },
-  { name: "types (deno)", check: () => withDeno("check") },
+  { name: "types (deno)", check: () => withDeno("check", "--quiet") },
   { name: "docs", check: () => withDeno("doc", "--quiet", "--lint", ...sources) },
-  { name: "jsr", check: () => withDeno("publish", "--dry-run", "--allow-dirty") },
+  { name: "jsr", check: () => withDeno("publish", "--quiet", "--dry-run", "--allow-dirty") },
   { name: "build", check: () => command(process.execPath, join(root, "scripts/build.mjs")) },
   { name: "npm", check: () => withNode("publint/src/cli.js", "--strict") },
 ];

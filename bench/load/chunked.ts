@@ -14,7 +14,15 @@ const MAX_SIZE = 2 ** 40;
 /** Receives a piece of the decoded body: `bytes` from `start` to `end`. */
 export type Piece = (bytes: Uint8Array, start: number, end: number) => void;
 
-type State = "size" | "extension" | "size-lf" | "data" | "data-cr" | "data-lf" | "trailer" | "end-lf";
+type State =
+  | "size"
+  | "extension"
+  | "size-lf"
+  | "data"
+  | "data-cr"
+  | "data-lf"
+  | "trailer"
+  | "end-lf";
 
 /** Decodes one chunked body. */
 export class ChunkedDecoder {

@@ -87,7 +87,9 @@ class Head implements ResponseHead {
       // Only three names matter here, and their lengths tell them apart from nearly all others.
       switch (colon - at) {
         case 14:
-          if (isName(bytes, at, "content-length")) length = parseLength(valueOf(bytes, colon), length);
+          if (isName(bytes, at, "content-length")) {
+            length = parseLength(valueOf(bytes, colon), length);
+          }
           break;
         case 17:
           if (isName(bytes, at, "transfer-encoding")) coding = valueOf(bytes, colon).toLowerCase();

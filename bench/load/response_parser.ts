@@ -101,7 +101,9 @@ export class ResponseParser {
   /** The complete response; the parser is ready for the next one. */
   take(): Response {
     const head = this.#head;
-    if (head === undefined || !this.#complete) throw new Error("Cannot take: no response is complete");
+    if (head === undefined || !this.#complete) {
+      throw new Error("Cannot take: no response is complete");
+    }
     const response: Response = {
       status: head.status,
       // A body that lasts until the connection's end leaves no connection.

@@ -4,11 +4,11 @@
  * @module
  */
 
-import type { WireCounters } from "./connection.ts";
-import { Histogram, type Latency } from "./histogram.ts";
-import { type Birth, Identities, type IdentityReport, type WentBack } from "./identities.ts";
-import { noOutcomes, type Outcome, type OutcomeCounts, OUTCOMES } from "./outcome.ts";
-import { Windows, type WindowReport } from "./windows.ts";
+import { audit, type Loss, sumUp, type TallyReport } from "./account.ts";
+import { Histogram } from "./histogram.ts";
+import { type Birth, Identities } from "./identities.ts";
+import { noOutcomes, type Outcome } from "./outcome.ts";
+import { type WindowReport, Windows } from "./windows.ts";
 
 /** One request, from its beginning to its class. */
 export interface Entry {
@@ -18,49 +18,10 @@ export interface Entry {
   readonly birth: Birth;
   readonly window: number;
   readonly begunMs: number;
+  /** Set by the connection when it writes. */
   written: boolean;
+  /** Set by the tally when it has its class. */
   finished: boolean;
-}
-
-/** One loss, for whoever has to find out why; times in ms since the load began. */
-export interface Loss {
-  readonly atMs: number;
-  readonly begunMs: number;
-  readonly population: string;
-  readonly fresh: boolean;
-  readonly outcome: Outcome;
-  readonly detail: string;
-}
-
-/** How the requests of one population ended. */
-export interface PopulationReport {
-  readonly sent: number;
-  readonly answered: number;
-  readonly lost: number;
-  readonly outcomes: OutcomeCounts;
-}
-
-/** The account as plain JSON. */
-export interface TallyReport extends PopulationReport {
-  /** Everything that was begun: `sent` and `not-sent`. */
-  readonly requests: number;
-  /** Without an outcome yet; 0 after a stop. */
-  readonly inFlight: number;
-  readonly notSent: number;
-  /** `"eof-before-response/reused/eof"`: class, first or later request of its connection, detail. */
-  readonly lossKinds: Readonly<Record<string, number>>;
-  /** The first 100 losses. */
-  readonly losses: readonly Loss[];
-  readonly latency: Latency;
-  readonly windows: readonly WindowReport[];
-  readonly populations: Readonly<Record<string, PopulationReport>>;
-  readonly identities: readonly IdentityReport[];
-  readonly wentBack: WentBack;
-  readonly connections: Readonly<{ dialled: number; opened: number; endings: Record<string, number> }>;
-  /** Whether counters that were kept independently of each other agree: only then believe the rest. */
-  readonly consistent: boolean;
-  /** What does not agree. */
-  readonly inconsistencies: readonly string[];
 }
 
 const MAX_LOSSES = 100;
@@ -93,18 +54,10 @@ export class Tally {
     this.#windows = new Windows(label, nowMs);
   }
 
-  /** Begins a request. */
-  begin(population: string, fresh: boolean, birth: Birth, nowMs: number): Entry {
+  /** Counts a request that begins now; returns what its entry has to say about its window. */
+  begin(): number {
     this.#begun++;
-    return {
-      population,
-      fresh,
-      birth,
-      window: this.#windows.current,
-      begunMs: nowMs,
-      written: false,
-      finished: false,
-    };
+    return this.#windows.current;
   }
 
   /** Begins another window. */
@@ -151,14 +104,26 @@ export class Tally {
     const perPopulation = Object.values(populations);
     const inconsistencies = audit([
       ["begun = classes + in flight", this.#begun, sums.sent + notSent + inFlight],
-      ["written on sockets = written and classified + in flight", this.wire.requests, this.#finishedWritten + inFlightWritten],
+      [
+        "written on sockets = written and classified + in flight",
+        this.wire.requests,
+        this.#finishedWritten + inFlightWritten,
+      ],
       ["responses parsed = answered + wrong but whole", this.wire.responses, this.#finishedWhole],
       ["answered = latencies", sums.answered, this.#histogram.count],
-      ["answered = answers of all identities", sums.answered, total(identities.map(({ answers }) => answers))],
+      [
+        "answered = answers of all identities",
+        sums.answered,
+        total(identities.map(({ answers }) => answers)),
+      ],
       ["sent = sent of all populations", sums.sent, total(perPopulation.map(({ sent }) => sent))],
       ["lost = lost of all populations", sums.lost, total(perPopulation.map(({ lost }) => lost))],
       ["lost = losses by kind", sums.lost, total([...this.#lossKinds.values()])],
-      ["sent + overlaps = requests of all windows", sums.sent + this.#windows.overlaps, total(windows.map(({ requests }) => requests))],
+      [
+        "sent + overlaps = requests of all windows",
+        sums.sent + this.#windows.overlaps,
+        total(windows.map(({ requests }) => requests)),
+      ],
       ["classified twice = 0", this.#finishedTwice, 0],
       ["sent on a closed connection = 0", this.wire.sentAfterClose, 0],
     ]);
@@ -195,16 +160,4 @@ export class Tally {
     if (outcome !== "not-sent") this.#windows.record(entry.window, outcome, nowMs - entry.begunMs);
     return true;
   }
-}
-
-/** Compares pairs of counters; returns a text for each pair that differs. */
-export function audit(pairs: readonly (readonly [text: string, left: number, right: number])[]): string[] {
-  return pairs.filter(([, left, right]) => left !== right)
-    .map(([text, left, right]) => `${text}: ${left} and ${right}`);
-}
-
-function sumUp(outcomes: OutcomeCounts): PopulationReport {
-  let sent = 0;
-  for (const outcome of OUTCOMES) if (outcome !== "not-sent") sent += outcomes[outcome];
-  return { sent, answered: outcomes.answered, lost: sent - outcomes.answered, outcomes };
 }

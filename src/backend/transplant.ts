@@ -57,6 +57,12 @@ export interface FoundSocket {
 export interface Transplanted extends FoundSocket {
   /** For `resume`. */
   readonly paused: Paused;
+  /**
+   * `TCP_DEFER_ACCEPT` of the placeholder, in seconds: what this runtime wants. The inherited socket keeps the one of
+   * its first generation (Bun's HTTP servers set 1, all others 0), and with 1 a server that speaks first hears of
+   * a connection a second late. Set it with `setDeferAccept` when the socket is this process's alone to decide.
+   */
+  readonly deferAccept: number;
 }
 
 /** Where to start a server whose socket is going to be replaced. */
@@ -69,7 +75,7 @@ export interface Placeholder {
 /** Longest wait for a runtime that registers in a later turn of its loop. */
 const REGISTRATION_TIMEOUT_MS = 2000;
 
-/** Opens of temporary paths, so that each has its own. */
+/** Number of the next temporary path. */
 let placeholders = 0;
 
 /**
@@ -164,17 +170,30 @@ function plain(hostname: string): string {
  *
  * The family must be that of the inherited socket, because the runtime decodes the peer's address accordingly.
  *
+ * @param libc The C library, to find out which address of loopback can be bound.
  * @param socket The inherited socket.
  * @returns Loopback with a port of the system's choice, or a temporary path.
  */
-export function placeholder(socket: SocketInfo): Placeholder {
+export function placeholder(libc: Libc, socket: SocketInfo): Placeholder {
   if (socket.family === "unix") {
     const path = join(tmpdir(), `changeover-${process.pid}-${++placeholders}.sock`);
     rmSync(path, { force: true }); // left behind by a process that had this number
     return { at: { path, unix: path }, remove: () => rmSync(path, { force: true }) };
   }
-  const hostname = socket.family === "inet6" ? "::1" : "127.0.0.1";
+  const hostname = loopback(libc, socket.family);
   return { at: { port: 0, hostname, host: hostname }, remove: () => {} };
+}
+
+/** An address on loopback that can be bound; not every machine that has "::" has "::1". */
+function loopback(libc: Libc, family: SocketInfo["family"]): string {
+  if (family === "inet") return "127.0.0.1";
+  const decoy = openDecoy(libc, { family, type: "stream" });
+  try {
+    const { address } = socketInfo(libc, decoy);
+    return "hostname" in address ? address.hostname : "";
+  } finally {
+    libc.close(decoy);
+  }
 }
 
 /**
@@ -235,6 +254,9 @@ export function transplant(libc: Libc, onto: number, inherited: number): Transpl
   }
   // Out before the number changes: afterwards nothing could name the placeholder's registration.
   const { registrations: taken } = pause(libc, onto);
+  const deferAccept = present.family === "unix" || present.type !== "stream"
+    ? 0
+    : libc.deferAccept(onto);
   // Shared with the parent, and Deno's spawn clears it: accept() would block this whole process.
   libc.setNonBlocking(inherited, true);
   if (onto !== inherited) libc.replace(inherited, onto);
@@ -245,7 +267,8 @@ export function transplant(libc: Libc, onto: number, inherited: number): Transpl
     throw doubt(`descriptor ${onto} is bound to ${seen} afterwards instead of ${expected}`);
   }
   if (onto !== inherited) libc.close(inherited);
-  return { fd: onto, inode, socket, paused: { fd: onto, inode, registrations: taken } };
+  const paused = { fd: onto, inode, registrations: taken };
+  return { fd: onto, inode, socket, paused, deferAccept };
 }
 
 function sameName(a: SocketInfo, b: SocketInfo): boolean {

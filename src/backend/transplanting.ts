@@ -82,7 +82,7 @@ export abstract class TransplantingBackend extends CommonBackend {
         }`,
       );
     }
-    const { at, remove } = placeholder(socket);
+    const { at, remove } = placeholder(libc, socket);
     const before = snapshot(libc);
     const server = await this.running(start, { ...at, fd }, address);
     try {

@@ -375,6 +375,13 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
         linuxOnly("bind");
       }
       if (layout.sockaddrHasLength) bytes[0] = length;
+      if (symbols.bind(fd, bytes, length) >= 0) return;
+      const errno = lastError();
+      if (family !== constants.AF_INET6 || errno !== "EADDRNOTAVAIL") {
+        throw new LibcError(errno, "bind", String(fd));
+      }
+      // IPv6 is compiled in, so that "::" can be bound, but no interface has it: usual in containers.
+      bytes.set([0xff, 0xff, 127, 0, 0, 1], 18); // ::ffff:127.0.0.1
       check(symbols.bind(fd, bytes, length), "bind", fd);
     },
     listen(fd, backlog) {
