@@ -98,6 +98,8 @@ export interface Stopping {
   readonly because: "stopped" | "aborted";
   /** Whether a child of an interrupted upgrade has not gone yet. */
   readonly child: boolean;
+  /** Whether the last connection is finished. */
+  readonly drained: boolean;
 }
 
 /** All connections are finished; nothing of the library is left. */
@@ -255,7 +257,7 @@ function answer(request: RequestId | null): Effect[] {
 /** Leaves before having become the owner. What was accepted, if anything, is drained by `drain()`. */
 function abandon(state: Starting, because: "stopped" | "aborted", failure: Failure): Step {
   return [
-    { name: "stopping", because, child: false },
+    { name: "stopping", because, child: false, drained: false },
     [
       ...reject(state.ready, failure),
       { type: "stop-accepting" },
@@ -399,7 +401,7 @@ const noChild = {
 } as const;
 
 function stop(child: boolean, before: readonly Effect[]): Step {
-  return [{ name: "stopping", because: "stopped", child }, [
+  return [{ name: "stopping", because: "stopped", child, drained: false }, [
     ...before,
     { type: "stop-accepting" },
     { type: "remove-names" },
@@ -410,7 +412,7 @@ function stop(child: boolean, before: readonly Effect[]): Step {
 
 /** The parent took it all back, after `owned` had been said: it is the owner, this process leaves. */
 function revoked(state: State, event: EventOf<"parent-abort">): Step {
-  return [{ name: "stopping", because: "aborted", child: false }, [
+  return [{ name: "stopping", because: "aborted", child: false, drained: false }, [
     { type: "ignore", because: `the parent called the upgrade off: ${event.reason}` },
     { type: "stop-accepting" },
     { type: "resolve-exit", reason: "stopped" },
@@ -641,6 +643,13 @@ const draining: Row<"draining"> = {
     () => [{ name: "exited", because: "upgraded" }, [emit("drained"), { type: "dispose" }]],
 };
 
+/** The end comes when the last connection is finished and no child of an interrupted upgrade is left. */
+function leave(state: Stopping, effects: readonly Effect[]): Step {
+  return state.drained && !state.child
+    ? [{ name: "exited", because: state.because }, [...effects, { type: "dispose" }]]
+    : [state, effects];
+}
+
 const stopping: Row<"stopping"> = {
   ...lateForStarting,
   ...noChild,
@@ -663,23 +672,22 @@ const stopping: Row<"stopping"> = {
         { type: "kill-child", signal: "SIGTERM" },
       ]]
       : ignore("no child was started")(state),
-  "spawn-failed": (state) => [{ ...state, child: false }, [{ type: "clear-timer", timer: "kill" }]],
-  "child-exited": (state) => [{ ...state, child: false }, [
-    { type: "clear-timer", timer: "kill" },
-    { type: "release-child" },
-  ]],
+  "spawn-failed": (state) =>
+    leave({ ...state, child: false }, [{ type: "clear-timer", timer: "kill" }]),
+  "child-exited": (state) =>
+    leave({ ...state, child: false }, [
+      { type: "clear-timer", timer: "kill" },
+      { type: "release-child" },
+    ]),
   "kill-timeout": (state) =>
     state.child
-      ? [{ ...state, child: false }, [
+      ? leave({ ...state, child: false }, [
         { type: "kill-child", signal: "SIGKILL" },
         { type: "release-child" },
-      ]]
+      ])
       : ignore("no child was told to go")(state),
   "stop-called": ignore("the process is stopping already"),
-  "drained": (state) => [{ name: "exited", because: state.because }, [
-    emit("drained"),
-    { type: "dispose" },
-  ]],
+  "drained": (state) => leave({ ...state, drained: true }, [emit("drained")]),
 };
 
 const exited: Row<"exited"> = {

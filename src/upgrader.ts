@@ -149,6 +149,7 @@ export class Upgrader extends EventTarget {
   #drain: RunningDrain | undefined;
   #drainReport: DrainReport | undefined;
   #stopSignals = 0;
+  #hasAccepted = false;
 
   /** Which process in the chain this is; the first is 1. */
   readonly generation: number;
@@ -207,8 +208,7 @@ export class Upgrader extends EventTarget {
    * @throws {UpgradeError} `ERR_ALREADY_CREATED`, `ERR_UNSUPPORTED`, `ERR_PROTOCOL`
    */
   static async create(options: UpgraderOptions = {}): Promise<Upgrader> {
-    const resolved = resolveOptions(options);
-    const owner = resolved.backend ?? process;
+    const owner = options?.backend ?? process;
     if (created.has(owner)) {
       throw new UpgradeError(
         "ERR_ALREADY_CREATED",
@@ -216,20 +216,29 @@ export class Upgrader extends EventTarget {
       );
     }
     created.add(owner);
+    let parent: Parent | undefined;
     try {
-      const backend = resolved.backend ?? await loadBackend();
+      // The parent first: it is to learn what is wrong with the options of its child.
+      const backend = options?.backend ?? await loadBackend();
+      const warnings: string[] = [];
+      const invitation = readInvitation(backend, (message) => warnings.push(message));
+      if (invitation !== undefined) {
+        parent = await Parent.join(backend, invitation);
+        if (parent === undefined) {
+          warnings.push("the parent died before it said what it passed; starting as generation 1");
+        }
+      }
+      const resolved = resolveOptions(options);
       const pidFile = resolved.pidFile === undefined
         ? undefined
         : checkPidFile(resolved.pidFile, { cwd: backend.facts.cwd });
-      const warn = (message: string) => resolved.logger.warn(message);
-      const invitation = readInvitation(backend, warn);
-      const parent = invitation === undefined ? undefined : await Parent.join(backend, invitation);
-      if (invitation !== undefined && parent === undefined) {
-        warn("the parent died before it said what it passed; starting as generation 1");
-      }
-      return new Upgrader(backend, { ...resolved, pidFile }, parent);
+      const upgrader = new Upgrader(backend, { ...resolved, pidFile }, parent);
+      for (const message of warnings) upgrader.#log("warn", message);
+      return upgrader;
     } catch (error) {
       created.delete(owner);
+      parent?.send(failFrame(toFailure(error, "ERR_CHILD_FAILED")));
+      parent?.close();
       throw error;
     }
   }
@@ -557,6 +566,7 @@ export class Upgrader extends EventTarget {
         this.#register.closeUnclaimed((fd) => this.#backend.closeFd(fd));
         break;
       case "start-accepting":
+        this.#hasAccepted = true;
         void this.#open();
         break;
       case "stop-accepting":
@@ -761,7 +771,8 @@ export class Upgrader extends EventTarget {
   }
 
   #stopSignal(): boolean {
-    if (this.#engine.state.name === "starting") return false;
+    // A process that has accepted nothing has nothing to finish: it ends at once, also one that was called off.
+    if (!this.#hasAccepted) return false;
     this.#stopSignals += 1;
     this.stop();
     // A second signal means now.

@@ -8,7 +8,8 @@ import { audit, type Loss, sumUp, type TallyReport } from "./account.ts";
 import { Histogram } from "./histogram.ts";
 import { type Birth, Identities } from "./identities.ts";
 import { noOutcomes, type Outcome } from "./outcome.ts";
-import { type WindowReport, Windows } from "./windows.ts";
+import { Windows } from "./windows.ts";
+import type { WireCounters } from "./wire.ts";
 
 /** One request, from its beginning to its class. */
 export interface Entry {

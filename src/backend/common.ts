@@ -289,15 +289,31 @@ export abstract class CommonBackend implements Backend {
     address: ListenTarget["address"],
     inherited: NonNullable<ListenTarget["inherited"]>,
   ): Promise<Listener> {
-    const { fd, bound } = inherited;
-    const placeholder = bound.kind === "unix"
+    const at = { ...this.placeholder(inherited.bound), fd: inherited.fd };
+    let server = this.call(start, at, address);
+    if (server instanceof Promise) {
+      server = await server.catch((error) => this.startFailed(error, address));
+    }
+    return await this.adopted(server, address, inherited);
+  }
+
+  /** Where a server is told to listen besides `fd`: something harmless of the same family. */
+  protected placeholder(bound: BoundAddress): ListenAt {
+    return bound.kind === "unix"
       ? nativeAt({ kind: "unix", path: `${bound.path}.placeholder` }, "")
       : nativeAt({
         kind: "tcp",
         hostname: bound.hostname.includes(":") ? "::1" : "127.0.0.1",
         port: 0,
       }, "");
-    const server = await start({ ...placeholder, fd });
+  }
+
+  /** A started server that must have taken the inherited descriptor. */
+  protected async adopted(
+    server: unknown,
+    address: ListenTarget["address"],
+    { bound }: NonNullable<ListenTarget["inherited"]>,
+  ): Promise<Listener> {
     const own = nodeServerOf(server) ?? this.foreign(server, address);
     if (!own.listening) await listening(own, () => {});
     const actual = bound.kind === "unix" ? bound : boundOf(own);

@@ -5,6 +5,7 @@
  */
 
 import { Server } from "node:net";
+import process from "node:process";
 import { type Address, type BoundAddress, formatAddress, sameBound } from "../address.ts";
 import { UpgradeError } from "../errors.ts";
 import type { ListenAt, Listener } from "./backend.ts";
@@ -187,6 +188,8 @@ export function adoptNodeServer(
   const { fd, bound } = inherited;
   const carrier = hooks.carrier(server);
   const unpretend = pretend(server, bound, () => true, true);
+  // To the application it listens now, as one that is bound natively does when `listen` resolves.
+  process.nextTick(() => server.emit("listening"));
   let state: "waiting" | "open" | "closed" = "waiting";
   return {
     server,
@@ -197,7 +200,7 @@ export function adoptNodeServer(
       state = "open";
       unpretend();
       try {
-        await listening(carrier, () => carrier.listen({ fd }));
+        await listenQuietly(carrier, fd);
       } catch (cause) {
         throw new UpgradeError(
           "ERR_ADOPT",
@@ -223,6 +226,31 @@ export function adoptNodeServer(
     },
     finish: () => closeListener(carrier),
   };
+}
+
+/** Calls `listen({ fd })` without telling the application, which was told when the socket was adopted. */
+function listenQuietly(server: NodeServer, fd: number): Promise<void> {
+  const own = Object.getOwnPropertyDescriptor(server, "emit");
+  const emit = server.emit;
+  return new Promise((resolve, reject) => {
+    const restore = () => {
+      if (own === undefined) delete (server as Partial<NodeServer>).emit;
+      else Object.defineProperty(server, "emit", own);
+    };
+    server.emit = function (event: string, ...args: unknown[]): boolean {
+      if (event !== "listening" && event !== "error") return emit.call(server, event, ...args);
+      restore();
+      if (event === "listening") resolve();
+      else reject(args[0]);
+      return true;
+    };
+    try {
+      server.listen({ fd });
+    } catch (error) {
+      restore();
+      reject(error);
+    }
+  });
 }
 
 /**

@@ -1,0 +1,447 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import net from "node:net";
+import { describe, test } from "node:test";
+import { clearTimeout, setTimeout } from "node:timers";
+import { Client } from "../../bench/load/client.ts";
+import { type LoadOptions, type Outcome, type Report, startLoad } from "../../bench/load/load.ts";
+import { planOf } from "../../bench/load/population.ts";
+import { Tally } from "../../bench/load/tally.ts";
+import { Turns } from "../../bench/load/turns.ts";
+
+const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-generation: 1\r\n\r\nok";
+const OK_CLOSE = OK.replace("\r\n", "\r\nconnection: close\r\n");
+
+/** A whole request as a misbehaving server sees it. */
+interface Seen {
+  readonly socket: net.Socket;
+  /** 1 for the first request of the server, whatever its connection. */
+  readonly serial: number;
+  /** 1 for the first request of its connection. */
+  readonly turn: number;
+  readonly body: Buffer;
+}
+
+interface Server {
+  readonly port: number;
+  readonly connections: () => number;
+  close(): Promise<void>;
+}
+
+/** A raw server that calls `onRequest` for each whole request; nothing else is done to the socket. */
+async function serve(onRequest: (seen: Seen) => void): Promise<Server> {
+  const sockets = new Set<net.Socket>();
+  let serial = 0;
+  let connections = 0;
+  const server = net.createServer((socket) => {
+    connections++;
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", () => {});
+    let turn = 0;
+    let input: Buffer = Buffer.alloc(0);
+    socket.on("data", (chunk: Buffer) => {
+      input = Buffer.concat([input, chunk]);
+      for (;;) {
+        const head = input.indexOf("\r\n\r\n");
+        if (head < 0) return;
+        const length = /content-length: (\d+)/i.exec(input.toString("latin1", 0, head))?.[1] ?? "0";
+        const end = head + 4 + Number(length);
+        if (input.length < end) return;
+        const body = input.subarray(head + 4, end);
+        input = input.subarray(end);
+        onRequest({ socket, serial: ++serial, turn: ++turn, body });
+      }
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as net.AddressInfo).port,
+    connections: () => connections,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        for (const socket of sockets) socket.destroy();
+      }),
+  };
+}
+
+/** Runs a load of one client against a server that behaves like this. */
+async function misbehave(
+  onRequest: (seen: Seen) => void,
+  options: Partial<LoadOptions>,
+): Promise<Report & { accepted: number }> {
+  const server = await serve(onRequest);
+  try {
+    const load = startLoad({
+      target: { port: server.port },
+      proberMs: 0,
+      maxRequests: 1,
+      maxMs: 20_000,
+      ...options,
+    });
+    const report = await load.done;
+    return { ...report, accepted: server.connections() };
+  } finally {
+    await server.close();
+  }
+}
+
+/** Asserts the classes, and that the account adds up; classes that are not named are zero. */
+function assertOutcomes(report: Report, wanted: { readonly [outcome in Outcome]?: number }): void {
+  const found = Object.entries(report.outcomes).filter(([, count]) => count > 0);
+  assert.deepEqual(Object.fromEntries(found), wanted, JSON.stringify(report.lossKinds));
+  assert.deepEqual(report.inconsistencies, []);
+  assert.equal(report.inFlight, 0);
+  assert.equal(report.lost, report.sent - report.answered);
+}
+
+interface Case {
+  readonly title: string;
+  readonly behaviour: (seen: Seen) => void;
+  readonly options: Partial<LoadOptions>;
+  readonly outcomes: { readonly [outcome in Outcome]?: number };
+  /** Connections that the server accepted, where it matters. */
+  readonly accepted?: number;
+}
+
+const keepAlive = { keepAlive: 1 };
+
+const cases: readonly Case[] = [
+  {
+    title: "reset-before-response when the server resets the connection",
+    behaviour: ({ socket }) => socket.resetAndDestroy(),
+    options: keepAlive,
+    outcomes: { "reset-before-response": 1 },
+  },
+  {
+    title: "reset-before-response when a reused connection is reset",
+    behaviour: ({ socket, turn }) => turn === 1 ? socket.write(OK) : socket.resetAndDestroy(),
+    options: { ...keepAlive, maxRequests: 2 },
+    outcomes: { answered: 1, "reset-before-response": 1 },
+  },
+  {
+    title: "reset-after-partial when the head is cut by a reset",
+    behaviour: ({ socket }) => socket.write(OK.slice(0, 20), () => socket.resetAndDestroy()),
+    options: keepAlive,
+    outcomes: { "reset-after-partial": 1 },
+  },
+  {
+    title: "reset-after-partial when a body without length is cut by a reset",
+    behaviour: ({ socket }) =>
+      socket.write("HTTP/1.1 200 OK\r\n\r\nabc", () => socket.resetAndDestroy()),
+    options: keepAlive,
+    outcomes: { "reset-after-partial": 1 },
+  },
+  {
+    title: "eof-before-response when the server ends the connection instead of answering",
+    behaviour: ({ socket }) => socket.end(),
+    options: keepAlive,
+    outcomes: { "eof-before-response": 1 },
+  },
+  {
+    title: "eof-before-response when the server ends a reused connection after the request was sent",
+    behaviour: ({ socket, turn }) => turn === 1 ? socket.write(OK) : socket.end(),
+    options: { ...keepAlive, maxRequests: 3 },
+    outcomes: { answered: 2, "eof-before-response": 1 },
+    accepted: 2,
+  },
+  {
+    title: "eof-before-response after an interim response alone",
+    behaviour: ({ socket }) => socket.end("HTTP/1.1 100 Continue\r\n\r\n"),
+    options: keepAlive,
+    outcomes: { "eof-before-response": 1 },
+  },
+  {
+    title: "answered-short when the head is cut",
+    behaviour: ({ socket }) => socket.end(OK.slice(0, 20)),
+    options: keepAlive,
+    outcomes: { "answered-short": 1 },
+  },
+  {
+    title: "answered-short when the body is shorter than its length",
+    behaviour: ({ socket }) => socket.end(OK.slice(0, -1)),
+    options: keepAlive,
+    outcomes: { "answered-short": 1 },
+  },
+  {
+    title: "answered-short when the last chunk is missing",
+    behaviour: ({ socket }) =>
+      socket.end("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n"),
+    options: keepAlive,
+    outcomes: { "answered-short": 1 },
+  },
+  {
+    title: "wrong-answer when the status is not the expected one",
+    behaviour: ({ socket }) => socket.write(OK.replace("200 OK", "503 No")),
+    options: keepAlive,
+    outcomes: { "wrong-answer": 1 },
+  },
+  {
+    title: "wrong-answer when it is not HTTP",
+    behaviour: ({ socket }) => socket.write("hello"),
+    options: keepAlive,
+    outcomes: { "wrong-answer": 1 },
+  },
+  {
+    title: "wrong-answer when an echo has the right length and one wrong byte",
+    behaviour: ({ socket, body }) => {
+      const echo = Buffer.from(body);
+      echo[500]! ^= 1;
+      socket.write("HTTP/1.1 200 OK\r\ncontent-length: 1024\r\n\r\n");
+      socket.write(echo);
+    },
+    options: { post: 1 },
+    outcomes: { "wrong-answer": 1 },
+  },
+  {
+    title: "wrong-answer when an echo is whole for HTTP but shorter than the request's body",
+    behaviour: ({ socket, body }) => {
+      socket.write("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n");
+      socket.write(body.subarray(0, 1000));
+    },
+    options: { post: 1 },
+    outcomes: { "wrong-answer": 1 },
+  },
+  {
+    title: "wrong-answer when each of two clients gets the other's echo",
+    behaviour: (() => {
+      let first: Seen | undefined;
+      const answer = (socket: net.Socket, body: Buffer): void => {
+        socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n`);
+        socket.write(body);
+      };
+      return (seen: Seen): void => {
+        if (first === undefined) return void (first = seen);
+        answer(first.socket, seen.body);
+        answer(seen.socket, first.body);
+      };
+    })(),
+    options: { post: 2, maxRequests: 2 },
+    outcomes: { "wrong-answer": 2 },
+  },
+  {
+    title: "wrong-answer when the caller's check says or throws so",
+    behaviour: ({ socket }) => socket.write(OK),
+    options: {
+      ...keepAlive,
+      maxRequests: 3,
+      check: (() => {
+        let calls = 0;
+        return () => {
+          if (++calls === 3) throw new Error("cannot say");
+          return calls === 2 ? "not good" : undefined;
+        };
+      })(),
+    },
+    outcomes: { answered: 1, "wrong-answer": 2 },
+  },
+  {
+    title: "timed-out when the server never answers",
+    behaviour: () => {},
+    options: { ...keepAlive, timeoutMs: 100 },
+    outcomes: { "timed-out": 1 },
+  },
+  {
+    title: "timed-out when the server never finishes",
+    behaviour: ({ socket }) => socket.write(OK.slice(0, -1)),
+    options: { ...keepAlive, timeoutMs: 100 },
+    outcomes: { "timed-out": 1 },
+  },
+  {
+    title: "not-sent, and nothing lost, when each response announces that it is the last",
+    behaviour: ({ socket }) => socket.end(OK_CLOSE),
+    options: { ...keepAlive, maxRequests: 5 },
+    outcomes: { answered: 5, "not-sent": 4 },
+    accepted: 5,
+  },
+  {
+    title: "not-sent when the response says close but the server does not close",
+    behaviour: ({ socket, turn }) => turn === 1 ? socket.write(OK_CLOSE) : socket.write("nonsense"),
+    options: { ...keepAlive, maxRequests: 3 },
+    outcomes: { answered: 3, "not-sent": 2 },
+    accepted: 3,
+  },
+  {
+    title: "not-sent when something came that was not asked for",
+    behaviour: ({ socket }) => socket.write(OK + OK),
+    options: { ...keepAlive, maxRequests: 2 },
+    outcomes: { answered: 2, "not-sent": 1 },
+    accepted: 2,
+  },
+  {
+    title: "answered for one-shot clients, whoever closes",
+    behaviour: ({ socket, serial }) => serial % 2 ? socket.end(OK_CLOSE) : socket.write(OK),
+    options: { oneShot: 1, maxRequests: 4 },
+    outcomes: { answered: 4 },
+    accepted: 4,
+  },
+  {
+    title: "eof-before-response for pipelined requests behind a response that said close",
+    behaviour: ({ socket, turn }) => turn === 2 ? socket.end(OK_CLOSE) : socket.write(OK),
+    options: { pipelined: { clients: 1, depth: 4 }, maxRequests: 4 },
+    outcomes: { answered: 2, "eof-before-response": 2 },
+  },
+  {
+    title: "one partial and the others without response when a pipelined batch is cut",
+    behaviour: ({ socket, turn }) => {
+      if (turn === 4) socket.end(OK + OK.slice(0, -1));
+    },
+    options: { pipelined: { clients: 1, depth: 4 }, maxRequests: 4 },
+    outcomes: { answered: 1, "answered-short": 1, "eof-before-response": 2 },
+  },
+];
+
+describe("load client", () => {
+  for (const { title, behaviour, options, outcomes, accepted } of cases) {
+    test(`says ${title}`, async () => {
+      const report = await misbehave(behaviour, options);
+      assertOutcomes(report, outcomes);
+      if (accepted !== undefined) assert.equal(report.accepted, accepted);
+    });
+  }
+
+  test("says reset-before-response when the server closes with unread data", async () => {
+    // close(2) sends RST instead of FIN when the receive queue is not empty (tcp(7), RFC 2525, section 2.17).
+    const server = net.createServer((socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () => socket.destroy());
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as net.AddressInfo;
+    try {
+      const report = await startLoad({
+        target: { port },
+        post: { clients: 1, bytes: 4 << 20 },
+        proberMs: 0,
+        maxRequests: 1,
+      }).done;
+      assertOutcomes(report, { "reset-before-response": 1 });
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
+  });
+
+  test("says refused when nobody listens, and does not spin", async () => {
+    const server = await serve(() => {});
+    await server.close();
+    const target = { port: server.port };
+    const report = await startLoad({ target, keepAlive: 1, proberMs: 0, maxRequests: 3 }).done;
+    assertOutcomes(report, { refused: 3 });
+    assert.ok(report.durationMs >= 15, `${report.durationMs} ms`);
+  });
+
+  test("says refused when a Unix socket's path is missing", async () => {
+    const target = { path: "/nonexistent/changeover.sock" };
+    const report = await startLoad({ target, keepAlive: 1, proberMs: 0, maxRequests: 1 }).done;
+    assertOutcomes(report, { refused: 1 });
+  });
+
+  test("gives every request a class when it is stopped under way", async () => {
+    const server = await serve(({ socket, turn }) => turn < 3 && socket.write(OK));
+    try {
+      const load = startLoad({
+        target: { port: server.port },
+        keepAlive: 4,
+        oneShot: 2,
+        proberMs: 1,
+        timeoutMs: 300,
+      });
+      await until(() => load.snapshot().answered >= 8);
+      const before = load.snapshot();
+      assert.deepEqual(before.inconsistencies, []);
+      const report = await load.stop();
+      assert.equal(await load.stop(), report);
+      assert.deepEqual(report.inconsistencies, []);
+      assert.equal(report.inFlight, 0);
+      assert.equal(report.lost, report.outcomes["timed-out"]);
+      assert.ok(report.lost >= 1);
+      assert.equal(report.prober?.inFlight, 0);
+    } finally {
+      await server.close();
+    }
+  });
+
+  test("counts the losses of the prober apart", async () => {
+    const server = await serve(({ socket, turn }) => turn === 1 ? socket.end() : socket.write(OK));
+    try {
+      const load = startLoad({ target: { port: server.port }, proberMs: 1 });
+      await until(() => load.snapshot().prober!.lost >= 3);
+      const report = await load.stop();
+      assert.equal(report.sent, 0);
+      assert.equal(report.lost, 0);
+      assert.equal(report.prober?.lost, report.prober?.outcomes["eof-before-response"]);
+      assert.equal(report.consistent, true);
+    } finally {
+      await server.close();
+    }
+  });
+});
+
+describe("Client", () => {
+  const endings: readonly (readonly [string, string, (socket: net.Socket) => void])[] = [
+    ["FIN", "eof", (socket) => socket.end()],
+    ["reset", "reset ECONNRESET", (socket) => socket.resetAndDestroy()],
+  ];
+  for (const [name, ending, end] of endings) {
+    test(`does not send on a connection whose ${name} it saw while it was idle`, async () => {
+      const ended: Promise<void>[] = [];
+      const server = await serve(({ socket, serial }) => {
+        if (serial > 1) return socket.write(OK);
+        ended.push(new Promise((resolve) => socket.once("close", () => resolve())));
+        socket.write(OK, () => end(socket));
+      });
+      const tally = new Tally("start", 0);
+      let left!: () => void;
+      const gone = new Promise<void>((resolve) => left = resolve);
+      let budget = 2;
+      let wake: (() => void) | undefined;
+      const defaults = { host: "x", path: "/", thinkMs: 1, echo: "body" as const, headers: {} };
+      const client = new Client(planOf("keepAlive", "keepAlive", { clients: 1 }, defaults), {
+        target: { port: server.port },
+        tally,
+        turns: new Turns(),
+        timeoutMs: 5000,
+        expectStatus: 200,
+        identify: () => "1",
+        check: undefined,
+        now: () => performance.now(),
+        // The pause between two requests lasts until the test says so.
+        later: (_ms, task) => {
+          wake = task;
+          return () => wake = undefined;
+        },
+        take: () => budget-- > 0,
+        left,
+      });
+      client.start();
+      await until(() => wake !== undefined && ended.length > 0);
+      await until(() => tally.wire.endings.size > 0);
+      await ended[0];
+      wake!();
+      wake = undefined;
+      await until(() => wake !== undefined);
+      wake!();
+      await gone;
+      await server.close();
+      const report = tally.report(performance.now());
+      assert.deepEqual(report.inconsistencies, []);
+      assert.equal(report.answered, 2);
+      assert.equal(report.notSent, 1);
+      assert.equal(report.lost, 0);
+      assert.equal(report.connections.endings[ending], 1);
+      assert.equal(server.connections(), 2);
+    });
+  }
+});
+
+/** Waits for a condition, at most 20 s. */
+async function until(condition: () => boolean): Promise<void> {
+  let over = false;
+  const limit = setTimeout(() => over = true, 20_000);
+  while (!condition()) {
+    assert.equal(over, false, "the condition did not come true");
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  clearTimeout(limit);
+}
