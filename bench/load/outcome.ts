@@ -47,6 +47,8 @@ export type Ending =
   | { readonly kind: "connect-failed"; readonly code: string }
   /** FIN. */
   | { readonly kind: "eof" }
+  /** FIN or RST at the end of a body without length, where the runtime cannot tell them apart. */
+  | { readonly kind: "eof-or-reset" }
   /** RST, or an error of the socket; `code` as in `ECONNRESET`. */
   | { readonly kind: "reset"; readonly code: string }
   | { readonly kind: "timeout" }
@@ -89,6 +91,8 @@ export function outcomeOf(ending: Ending, partial: boolean): Outcome {
       return OWN_FAULTS.has(ending.code) ? "client-failed" : "refused";
     case "eof":
       return partial ? "answered-short" : "eof-before-response";
+    case "eof-or-reset":
+      return "answered-short";
     case "reset":
       return partial ? "reset-after-partial" : "reset-before-response";
     case "timeout":

@@ -200,7 +200,8 @@ export abstract class CommonBackend implements Backend {
       resolve({
         pid,
         channel: socketChannel(socket, () => {}),
-        kill: (signal) => void child.kill(signal as NodeJS.Signals),
+        // Not child.kill(): on Deno its second call does nothing, and SIGKILL is always the second.
+        kill: (signal) => void this.kill(pid, signal),
         onExit(receiver) {
           if (child.exitCode !== null || child.signalCode !== null) {
             queueMicrotask(() => receiver({ code: child.exitCode, signal: child.signalCode }));

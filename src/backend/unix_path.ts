@@ -19,16 +19,25 @@ export function temporaryUnixPath(path: string): string {
   return `${path}.${process.pid}`;
 }
 
+// How long the server that was asked may take to end the connection; a cut one would be an error to it.
+const FAREWELL_MS = 250;
+
 /** Whether somebody accepts connections at `path`. */
 function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ path });
+    let connected = false;
     socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
+      connected = true;
+      socket.resume();
+      socket.end();
+      setTimeout(() => socket.destroy(), FAREWELL_MS);
     });
+    socket.once("close", () => resolve(connected));
     // A full queue (EAGAIN) is somebody's queue; a refusal is a file that outlived its server.
-    socket.once("error", (error: Error & { code?: string }) => resolve(error.code === "EAGAIN"));
+    socket.once("error", (error: Error & { code?: string }) => {
+      if (error.code === "EAGAIN") connected = true;
+    });
   });
 }
 

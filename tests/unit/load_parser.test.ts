@@ -88,7 +88,16 @@ const cases: readonly Case[] = [
   },
   {
     title: "a large chunk size in hexadecimal",
-    input: bytes("HTTP/1.1 200 OK", "transfer-encoding: Chunked", "", "1A", "a".repeat(26), "0", "", ""),
+    input: bytes(
+      "HTTP/1.1 200 OK",
+      "transfer-encoding: Chunked",
+      "",
+      "1A",
+      "a".repeat(26),
+      "0",
+      "",
+      "",
+    ),
     responses: [{ ...OK, body: "a".repeat(26), bodyBytes: 26 }],
   },
   {
@@ -105,7 +114,14 @@ const cases: readonly Case[] = [
   },
   {
     title: "204 and 304",
-    input: bytes("HTTP/1.1 204 No Content", "", "HTTP/1.1 304 Not Modified", "content-length: 9", "", ""),
+    input: bytes(
+      "HTTP/1.1 204 No Content",
+      "",
+      "HTTP/1.1 304 Not Modified",
+      "content-length: 9",
+      "",
+      "",
+    ),
     responses: [
       { status: 204, body: "", bodyBytes: 0, keepAlive: true },
       { status: 304, body: "", bodyBytes: 0, keepAlive: true },

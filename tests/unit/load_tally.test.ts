@@ -7,7 +7,15 @@ import { type Entry, Tally } from "../../bench/load/tally.ts";
 function begin(tally: Tally, nowMs: number, population = "keepAlive"): Entry {
   const birth = tally.identities.birth(nowMs);
   const window = tally.begin();
-  return { population, fresh: true, birth, window, begunMs: nowMs, written: false, finished: false };
+  return {
+    population,
+    fresh: true,
+    birth,
+    window,
+    begunMs: nowMs,
+    written: false,
+    finished: false,
+  };
 }
 
 function write(tally: Tally, entry: Entry): void {
