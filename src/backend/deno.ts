@@ -4,6 +4,7 @@
  * @module
  */
 
+import { closeSync } from "node:fs";
 import { Socket } from "node:net";
 import { type BoundAddress, formatAddress, sameBound } from "../address.ts";
 import { collectFacts, type ProcessFacts } from "../command.ts";
@@ -58,7 +59,16 @@ class DenoBackend extends TransplantingBackend {
   override secure(fd: number, nonBlocking: boolean): boolean {
     if (!this.#libc.isOpen(fd)) return false;
     this.#libc.setCloseOnExec(fd, true);
-    if (nonBlocking) this.#libc.setNonBlocking(fd, true);
+    // Deno as a parent tells Deno as a child which descriptors it passes, and the child then holds a copy of each for
+    // node:fs (seen with 2.9.6). Of a socket it would keep the port open for ever; this closes the copy alone.
+    if (nonBlocking) {
+      try {
+        closeSync(fd);
+      } catch {
+        // Another runtime was the parent: there is no copy.
+      }
+      this.#libc.setNonBlocking(fd, true);
+    }
     return true;
   }
 
@@ -67,6 +77,7 @@ class DenoBackend extends TransplantingBackend {
   }
 
   override closeFd(fd: number): void {
+    super.closeFd(fd); // Deno's copy, see secure()
     if (this.#libc.isOpen(fd)) this.#libc.close(fd);
   }
 

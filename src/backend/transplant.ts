@@ -31,6 +31,7 @@ export { pause, type Paused, type Registration, registrations, resume };
 
 /** Which sockets existed at a moment. */
 export interface SocketSnapshot {
+  /** Their inodes: numbers are given away again, inodes are not while a socket lives. */
   readonly inodes: ReadonlySet<number>;
 }
 
@@ -48,8 +49,11 @@ export interface ExpectedSocket {
 
 /** A socket that was found. */
 export interface FoundSocket {
+  /** Its number in this process. */
   readonly fd: number;
+  /** Identifies it across processes. */
   readonly inode: number;
+  /** What the kernel knows of it. */
   readonly socket: SocketInfo;
 }
 
@@ -67,6 +71,7 @@ export interface Transplanted extends FoundSocket {
 
 /** Where to start a server whose socket is going to be replaced. */
 export interface Placeholder {
+  /** For the server's start. */
   readonly at: ListenAt;
   /** Removes the temporary path; does nothing for ports. */
   remove(): void;

@@ -122,7 +122,8 @@ test("loadLibc() names the missing permission when Deno may not use FFI", {
   skip: deno === undefined && "no Deno",
   timeout: 60_000,
 }, async () => {
-  const { stdout } = await run([deno?.executable ?? "", "run", "--no-prompt", fixture]);
+  // Some permission has to be there: without any, Deno's node:child_process adds -A when it starts Deno.
+  const { stdout } = await run([deno?.executable ?? "", "run", "--allow-env", fixture]);
   assert.deepEqual(JSON.parse(stdout), {
     cached: true,
     reason: "--allow-ffi is missing: start Deno with --allow-ffi",

@@ -355,6 +355,46 @@ describe("load client", () => {
     assertOutcomes(report, { refused: 1 });
   });
 
+  test("does not use a connection again that still is owed the rest of a request", async () => {
+    let accepted = 0;
+    const server = net.createServer((socket) => {
+      accepted++;
+      socket.on("error", () => {});
+      socket.once("data", () => socket.write(OK));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as net.AddressInfo;
+    try {
+      const slowWriter = { clients: 1, method: "GET", pieces: 2, pauseMs: 100 } as const;
+      const report = await startLoad({
+        target: { port },
+        slowWriter,
+        proberMs: 0,
+        maxRequests: 3,
+      }).done;
+      assertOutcomes(report, { answered: 3 });
+      assert.equal(accepted, 3);
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
+  });
+
+  test("does not wait for clients that think when it is stopped", async () => {
+    const server = await serve(({ socket }) => socket.write(OK));
+    try {
+      const load = startLoad({
+        target: { port: server.port },
+        keepAlive: 3,
+        thinkMs: 1_000_000,
+        maxMs: 2_000_000,
+      });
+      await until(() => load.snapshot().answered === 3);
+      assertOutcomes(await load.stop(), { answered: 3 });
+    } finally {
+      await server.close();
+    }
+  });
+
   test("gives every request a class when it is stopped under way", async () => {
     const server = await serve(({ socket, turn }) => turn < 3 && socket.write(OK));
     try {

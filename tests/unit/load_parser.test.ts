@@ -242,6 +242,10 @@ describe("ResponseParser", () => {
       "a chunk that is longer than its size",
       bytes("HTTP/1.1 200 OK", "transfer-encoding: chunked", "", "1", "ab", "0", "", ""),
     ],
+    [
+      "a trailer whose empty line ends in CR alone",
+      bytes("HTTP/1.1 200 OK", "transfer-encoding: chunked", "", "0", "\rx"),
+    ],
     ["a head without an end", Buffer.alloc(70_000, "HTTP/1.1 200 OK\r\na: b\r\n")],
   ];
 

@@ -20,10 +20,13 @@ export type SocketName =
 
 /** What the kernel knows of a socket. */
 export interface SocketInfo {
+  /** Address family. */
   readonly family: "inet" | "inet6" | "unix";
+  /** Kind of socket. */
   readonly type: "stream" | "datagram" | "seqpacket";
   /** Whether `listen(2)` was called on it. */
   readonly listening: boolean;
+  /** Where it is bound. */
   readonly address: SocketName;
   /** For `inet6` only: whether it refuses IPv4. */
   readonly v6Only?: boolean;
@@ -31,6 +34,7 @@ export interface SocketInfo {
 
 /** One registration in an epoll instance, as `epoll_ctl(2)` takes it. */
 export interface EpollEvent {
+  /** Event mask. */
   readonly events: number;
   /** Sixty-four bits that belong to whoever registered, unsigned. */
   readonly data: bigint;
@@ -84,6 +88,8 @@ export interface Libc {
   deferAccept(fd: number): number;
   /** Sets `TCP_DEFER_ACCEPT`; does nothing where it is unknown. */
   setDeferAccept(fd: number, seconds: number): void;
+  /** Those of some descriptors that are epoll instances. Linux. */
+  epollFds(among: readonly number[]): number[];
   /** `epoll_ctl(EPOLL_CTL_ADD)`. Linux. */
   epollAdd(epoll: number, fd: number, event: EpollEvent): void;
   /** `epoll_ctl(EPOLL_CTL_DEL)`. Linux. */
@@ -100,6 +106,8 @@ export class LibcError extends Error {
   readonly syscall: string;
 
   /**
+   * An error of the C library.
+   *
    * @param errno Symbolic name of the error.
    * @param syscall The function that failed.
    * @param detail What it was called with.
@@ -146,6 +154,18 @@ function errnoNames(): ReadonlyMap<number, string> {
 
 function cString(text: string): Uint8Array {
   return encoder.encode(text + "\0");
+}
+
+/** The number that a C string spells, for `"."` and the like `undefined`. Many are read, so no text is made. */
+function decimal(bytes: Uint8Array): number | undefined {
+  let value = 0;
+  let i = 0;
+  for (; i < bytes.length && bytes[i] !== 0; i++) {
+    const digit = (bytes[i] ?? 0) - 48;
+    if (digit < 0 || digit > 9) return undefined;
+    value = value * 10 + digit;
+  }
+  return i === 0 ? undefined : value;
 }
 
 function int32(value = 0): { readonly bytes: Uint8Array; get(): number } {
@@ -394,6 +414,7 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
       const fds: number[] = [];
       const head = new Uint8Array(layout.dirent.name);
       const headView = new DataView(head.buffer);
+      const name = new Uint8Array(256);
       try {
         for (;;) {
           const entry = symbols.readdir(folder);
@@ -401,10 +422,9 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
           // Only d_reclen bytes belong to the entry; copying more could run off the mapped memory.
           symbols.memcpy(head, entry, head.length);
           const length = headView.getUint16(layout.dirent.reclen, true) - head.length;
-          const name = new Uint8Array(length);
-          symbols.memcpy(name, entry + head.length, length);
-          const text = decoder.decode(name.subarray(0, name.indexOf(0)));
-          if (/^\d+$/.test(text) && Number(text) !== own) fds.push(Number(text));
+          symbols.memcpy(name, entry + head.length, Math.min(length, name.length));
+          const fd = decimal(name);
+          if (fd !== undefined && fd !== own) fds.push(fd);
         }
       } finally {
         symbols.closedir(folder);
@@ -454,6 +474,21 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
       const { bytes } = int32(seconds);
       const name = constants.TCP_DEFER_ACCEPT;
       check(symbols.setsockopt(fd, IPPROTO_TCP, name, bytes, 4), "setsockopt", fd);
+    },
+    epollFds(among) {
+      linuxOnly("epoll_ctl");
+      // Taking out what is not in: ENOENT from an epoll instance, EINVAL from any other file. Reading as many
+      // links takes ten times as long.
+      const probe = libc.createSocket("unix", "stream");
+      const ignored = new Uint8Array(layout.epollEvent.size);
+      try {
+        return among.filter((fd) => {
+          return symbols.epollCtl(fd, EPOLL_CTL_DEL, probe, ignored) < 0 &&
+            lastError() === "ENOENT";
+        });
+      } finally {
+        libc.close(probe);
+      }
     },
     epollAdd(epoll, fd, event) {
       linuxOnly("epoll_ctl");

@@ -22,7 +22,9 @@ export type CType =
 export interface Prototype {
   /** Its name in the library. */
   readonly symbol: string;
+  /** What it takes, in order. */
   readonly parameters: readonly CType[];
+  /** What it returns. */
   readonly result: CType;
 }
 
@@ -32,24 +34,43 @@ export interface Prototype {
  * Every binder offers exactly this; results are numbers, the null pointer is 0.
  */
 export interface Symbols {
+  /** Address of this thread's `errno`. */
   errnoLocation(): number;
+  /** `memcpy(3)` out of foreign memory. */
   memcpy(to: Uint8Array, from: number, length: number): number;
+  /** `fcntl(2)`. */
   fcntl(fd: number, command: number, ...argument: number[]): number;
+  /** `close(2)`. */
   close(fd: number): number;
+  /** `dup3(2)`, elsewhere `dup2(2)` without flags. */
   duplicateOnto(from: number, onto: number, ...flags: number[]): number;
+  /** `open(2)` without a mode. */
   open(path: Uint8Array, flags: number): number;
+  /** `read(2)`. */
   read(fd: number, to: Uint8Array, length: number): number;
+  /** `write(2)`. */
   write(fd: number, from: Uint8Array, length: number): number;
+  /** `poll(2)`. */
   poll(fds: Uint8Array, count: number, timeoutMs: number): number;
+  /** `readlink(2)`. */
   readlink(path: Uint8Array, to: Uint8Array, length: number): number;
+  /** `opendir(3)`; the address of the stream. */
   opendir(path: Uint8Array): number;
+  /** `readdir(3)`; the address of the entry. */
   readdir(directory: number): number;
+  /** `closedir(3)`. */
   closedir(directory: number): number;
+  /** `dirfd(3)`. */
   dirfd(directory: number): number;
+  /** `socket(2)`. */
   socket(family: number, type: number, protocol: number): number;
+  /** `bind(2)`. */
   bind(fd: number, address: Uint8Array, length: number): number;
+  /** `listen(2)`. */
   listen(fd: number, backlog: number): number;
+  /** `getsockname(2)`. */
   getsockname(fd: number, address: Uint8Array, length: Uint8Array): number;
+  /** `getsockopt(2)`. */
   getsockopt(
     fd: number,
     level: number,
@@ -57,7 +78,9 @@ export interface Symbols {
     value: Uint8Array,
     length: Uint8Array,
   ): number;
+  /** `setsockopt(2)`. */
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
+  /** `epoll_ctl(2)`. */
   epollCtl(epoll: number, operation: number, fd: number, event: Uint8Array): number;
 }
 
@@ -66,15 +89,23 @@ export type Prototypes = { readonly [Name in keyof Symbols]: Prototype | undefin
 
 /** Numbers of the platform. */
 export interface Constants {
+  /** `fcntl(2)` command. */
   readonly F_DUPFD_CLOEXEC: number;
+  /** File status flag. */
   readonly O_NONBLOCK: number;
+  /** Flag of `open(2)` and `dup3(2)`. */
   readonly O_CLOEXEC: number;
+  /** Address family. */
   readonly AF_INET6: number;
+  /** Level of the options that follow (`socket(7)`). */
   readonly SOL_SOCKET: number;
+  /** Option: the type of a socket. */
   readonly SO_TYPE: number;
+  /** Option: whether it listens. */
   readonly SO_ACCEPTCONN: number;
   /** `undefined`: the family is taken from the address. */
   readonly SO_DOMAIN: number | undefined;
+  /** Option of level `IPPROTO_IPV6` (`ipv6(7)`). */
   readonly IPV6_V6ONLY: number;
   /** How to ask for the peer's pid: level, name and where it stands in the answer. */
   readonly peerPid: { readonly level: number; readonly name: number; readonly size: number };
@@ -94,11 +125,15 @@ export interface Layout {
 
 /** A platform that the C calls are written for. */
 export interface Platform {
+  /** As in `process.platform`. */
   readonly os: "linux" | "darwin";
   /** Names to try, in this order, to open the C library. */
   readonly libraries: readonly string[];
+  /** The functions that are used. */
   readonly prototypes: Prototypes;
+  /** Its numbers. */
   readonly constants: Constants;
+  /** Its structures. */
   readonly layout: Layout;
   /** Folder with one entry per open descriptor. */
   readonly fdFolder: string;

@@ -32,6 +32,7 @@ export interface Registration {
 
 /** A descriptor whose registrations were taken out. */
 export interface Paused {
+  /** The number. */
   readonly fd: number;
   /** Inode of the socket that it refers to. */
   readonly inode: number;
@@ -81,13 +82,7 @@ export function socketInode(libc: Libc, fd: number): number {
  * @returns Their descriptors; Deno has two for one instance.
  */
 export function epollFds(libc: Libc): number[] {
-  return libc.openFds().filter((fd) => {
-    try {
-      return libc.readLink(`/proc/self/fd/${fd}`) === "anon_inode:[eventpoll]";
-    } catch {
-      return false; // closed meanwhile, by another thread of the runtime
-    }
-  });
+  return libc.epollFds(libc.openFds());
 }
 
 /**
@@ -116,9 +111,10 @@ export function parseFdinfo(text: string, epoll: number): Registration[] {
 }
 
 function registrationsIn(libc: Libc, epoll: number, fd: number, inode: number): Registration[] {
+  const text = libc.readFile(`/proc/self/fdinfo/${epoll}`);
+  const lines = text.split("\n").filter((line) => line.includes(` ${fd} events:`)).join("\n");
   // The number alone does not do: after dup2 an old file may still be registered under it.
-  return parseFdinfo(libc.readFile(`/proc/self/fdinfo/${epoll}`), epoll)
-    .filter((it) => it.fd === fd && it.inode === inode);
+  return parseFdinfo(lines, epoll).filter((it) => it.fd === fd && it.inode === inode);
 }
 
 /**
