@@ -19,7 +19,8 @@
  * @module
  */
 
-export { type Descriptors, Upgrader } from "./src/upgrader.ts";
+export { Upgrader } from "./src/upgrader.ts";
+export type { Descriptors } from "./src/descriptors.ts";
 export {
   ERROR_CODES,
   type ErrorCode,

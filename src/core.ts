@@ -1,0 +1,500 @@
+/**
+ * The inside of an upgrader: carries out what the state machine asks for, and tells it what happened.
+ *
+ * @module
+ */
+
+import {
+  type Address,
+  type BoundAddress,
+  formatAddress,
+  identityOf,
+  parseBoundAddress,
+} from "./address.ts";
+import type { Backend, Disposer, Listener, StartServer } from "./backend/backend.ts";
+import { toError, toFailure } from "./child.ts";
+import {
+  type Drainable,
+  type DrainReport,
+  runDrain,
+  type RunningDrain,
+  watch,
+} from "./drain/drain.ts";
+import { Engine, type OuterEffect } from "./engine.ts";
+import { UpgradeError } from "./errors.ts";
+import {
+  type Failure,
+  initialState,
+  type LifecycleEvent,
+  type RequestId,
+  type State,
+  type TimerName,
+} from "./machine.ts";
+import { Names, removeFile } from "./names.ts";
+import { type CommandOptions, MAX_TIMER_MS, type ResolvedOptions } from "./options.ts";
+import type { Parent } from "./parent.ts";
+import { type DrainingGeneration, type Frame, type ReadyFrame, tail } from "./protocol.ts";
+import type { UpgradeReport, UpgraderEventDetail, UpgraderStatus } from "./report.ts";
+import { installSignals } from "./signals.ts";
+import { SocketRegister } from "./sockets.ts";
+import { Succession } from "./succession.ts";
+
+// How long a process that was asked to go may take before it is killed.
+const KILL_GRACE_MS = 2_000;
+
+interface Waiting {
+  resolve(value: unknown): void;
+  reject(error: Error): void;
+}
+
+/** Is told every step. */
+export type Tell = (event: LifecycleEvent, detail: UpgraderEventDetail) => void;
+
+/** The inside of an upgrader. */
+export class Core {
+  /** Which process in the chain this is; the first is 1. */
+  readonly generation: number;
+  /** Why the process should leave. */
+  readonly exit: Promise<"upgraded" | "stopped">;
+  /** The parent process has ended, or there never was one. */
+  readonly parentGone: Promise<void>;
+  /** Inherited and used sockets. */
+  readonly register: SocketRegister;
+  readonly #backend: Backend;
+  readonly #options: ResolvedOptions;
+  readonly #parent: Parent | undefined;
+  readonly #tell: Tell;
+  readonly #engine: Engine;
+  readonly #names: Names;
+  readonly #drainables: Drainable[] = [];
+  readonly #waiting = new Map<RequestId, Waiting>();
+  readonly #disposers: Disposer[] = [];
+  #resolveExit!: (reason: "upgraded" | "stopped") => void;
+  #resolveParentGone!: () => void;
+  #draining: DrainingGeneration[];
+  #lastRequest = 0;
+  #succession: Succession | undefined;
+  #lastReport: UpgradeReport | null = null;
+  #lastError: UpgradeError | undefined;
+  #drain: RunningDrain | undefined;
+  #drainReport: DrainReport | undefined;
+  #stopSignals = 0;
+  #hasAccepted = false;
+
+  /** Wires everything together; events are told from now on. */
+  constructor(backend: Backend, options: ResolvedOptions, parent: Parent | undefined, tell: Tell) {
+    this.#tell = tell;
+    this.#backend = backend;
+    this.#options = options;
+    this.#parent = parent;
+    const hello = parent?.hello;
+    this.generation = hello?.generation ?? 1;
+    this.register = new SocketRegister(hello?.sockets);
+    this.#names = new Names(options.pidFile, backend.pid);
+    this.#draining = hello === undefined
+      ? []
+      : [...hello.draining, { pid: hello.pid, generation: hello.generation - 1 }];
+    this.exit = new Promise((resolve) => this.#resolveExit = resolve);
+    this.parentGone = new Promise((resolve) => this.#resolveParentGone = resolve);
+    if (parent === undefined) this.#resolveParentGone();
+    this.#engine = new Engine(initialState(parent !== undefined), {
+      clock: backend.clock,
+      duration: (timer, patient) => this.#duration(timer, patient),
+      run: (effect) => this.#run(effect),
+      entered: (state) => this.#entered(state),
+    });
+    parent?.observe({
+      frame: (frame) => this.#fromParent(frame),
+      garbled: (error) => this.#garbledParent(error),
+      gone: () => {
+        this.#draining = this.#draining.filter(({ pid }) => pid !== parent.hello.pid);
+        this.#resolveParentGone();
+        this.#engine.dispatch({ type: "parent-gone" });
+      },
+    });
+    if (parent !== undefined) {
+      this.#disposers.push(backend.onFatalError((error) => {
+        if (this.#engine.state.name !== "starting") return;
+        const { message, childOutput } = toFailure(error, "ERR_CHILD_FAILED");
+        parent.sendSync({ type: "fail", message: tail(message), stack: childOutput ?? "" });
+      }));
+    }
+    this.#disposers.push(installSignals(backend, options.signals, {
+      upgrade: () => void this.upgrade({}).catch(() => {}),
+      stop: () => this.#stopSignal(),
+    }));
+  }
+
+  /** Whether this process has let go of its sockets, or is about to. */
+  get isLeaving(): boolean {
+    return ["draining", "stopping", "exited"].includes(this.#engine.state.name);
+  }
+
+  /** Makes a server listen; see `Upgrader.listen`. */
+  async listen(target: Address, server: unknown, isServer: boolean): Promise<Listener> {
+    this.#mayListen();
+    const identity = identityOf(target);
+    const inherited = this.register.claim(identity, target.kind);
+    let listener: Listener;
+    try {
+      const listenTarget = inherited === undefined ? { address: target } : {
+        address: target,
+        inherited: { fd: inherited.fd, bound: parseBoundAddress(inherited.address) },
+      };
+      listener = isServer
+        ? await this.#backend.listen(server, listenTarget)
+        : await this.#backend.start(server as StartServer, listenTarget);
+    } catch (error) {
+      this.register.release(identity);
+      if (inherited !== undefined) {
+        this.#backend.closeFd(inherited.fd);
+        this.#parent?.send(failFrame(toFailure(error, "ERR_ADOPT")));
+      }
+      throw error;
+    }
+    const { bound } = listener;
+    this.register.use({
+      identity,
+      kind: target.kind,
+      fd: () => listener.fd,
+      address: formatAddress(bound),
+      listener,
+      bound,
+    });
+    if (bound.kind === "unix") this.#names.addPath(bound.path);
+    const drainable = watch(listener.server);
+    if (drainable !== undefined) this.#drainables.push(drainable);
+    // Stopped or called off meanwhile: nobody else would close it.
+    if (this.isLeaving) listener.close();
+    else if (this.#hasAccepted) await listener.open();
+    return listener;
+  }
+
+  /** See `Upgrader.ready`. */
+  async ready(): Promise<void> {
+    await this.#request((request) => this.#engine.dispatch({ type: "ready-called", request }));
+  }
+
+  /** See `Upgrader.upgrade`. */
+  async upgrade(overrides: CommandOptions): Promise<UpgradeReport> {
+    const { probationMs, maxDraining } = this.#options;
+    try {
+      return await this.#request((request) => {
+        if (this.#engine.state.name === "serving") {
+          this.#succession = new Succession(
+            this.#backend,
+            overrides,
+            (event) => this.#engine.dispatch(event),
+          );
+        }
+        this.#engine.dispatch({
+          type: "upgrade-requested",
+          request,
+          probation: probationMs > 0,
+          draining: this.#livingDraining().length,
+          maxDraining,
+        });
+      }) as UpgradeReport;
+    } catch (error) {
+      // Whoever sent a signal has nobody else to tell it.
+      this.log("error", (error as Error).message);
+      throw error;
+    }
+  }
+
+  /** See `Upgrader.stop`. */
+  stop(): void {
+    this.#engine.dispatch({ type: "stop-called" });
+  }
+
+  /** See `Upgrader.drain`. */
+  async drain(timeoutMs: number | undefined): Promise<DrainReport> {
+    if (!this.isLeaving) {
+      throw new UpgradeError(
+        "ERR_NOT_READY",
+        "Cannot drain: the process still serves; await exit first",
+      );
+    }
+    if (this.#drain === undefined) {
+      const { drainTimeoutMs, drainSpreadMs, idleGraceMs } = this.#options;
+      const plan = { timeoutMs: timeoutMs ?? drainTimeoutMs, spreadMs: drainSpreadMs, idleGraceMs };
+      this.#drain = runDrain(this.#drainables, plan, this.#backend.clock);
+      this.#drain.report.then((report) => {
+        this.#drainReport = report;
+        if (report.cut > 0) {
+          this.log(
+            "warn",
+            `generation ${this.generation} cut ${report.cut} connections at the end of its time`,
+          );
+        }
+        this.#engine.dispatch({ type: "drained" });
+      });
+    }
+    return await this.#drain.report;
+  }
+
+  /** See `Upgrader.status`. */
+  status(): UpgraderStatus {
+    return {
+      generation: this.generation,
+      pid: this.#backend.pid,
+      runtime: this.#backend.runtime,
+      version: this.#backend.version,
+      state: this.#engine.state.name,
+      sockets: this.register.addresses,
+      connections: this.#drainables.reduce((sum, drainable) => sum + drainable.connections(), 0),
+      draining: this.#livingDraining(),
+      lastReport: this.#lastReport,
+    };
+  }
+
+  /** Tells the operator; a broken logger breaks nothing. */
+  log(level: "info" | "warn" | "error", message: string): void {
+    try {
+      this.#options.logger[level](message);
+    } catch {
+      // A broken logger must not break an upgrade.
+    }
+  }
+
+  #mayListen(): void {
+    const { name } = this.#engine.state;
+    if (name === "starting" || name === "serving") return;
+    throw name === "upgrading" || name === "probation"
+      ? new UpgradeError(
+        "ERR_UPGRADE_IN_PROGRESS",
+        "Cannot listen: an upgrade is running; wait for its outcome",
+      )
+      : new UpgradeError("ERR_STOPPED", "Cannot listen: the process is leaving");
+  }
+
+  #livingDraining(): DrainingGeneration[] {
+    this.#draining = this.#draining.filter(({ pid }) => this.#backend.isAlive(pid));
+    // Until it has committed, the parent is the owner and drains nothing.
+    return this.#engine.state.name === "starting"
+      ? this.#draining.slice(0, -1)
+      : [...this.#draining];
+  }
+
+  #request(send: (request: RequestId) => void): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const request = ++this.#lastRequest;
+      this.#waiting.set(request, { resolve, reject });
+      send(request);
+    });
+  }
+
+  #answer(request: RequestId): Waiting | undefined {
+    const waiting = this.#waiting.get(request);
+    this.#waiting.delete(request);
+    return waiting;
+  }
+
+  #duration(timer: TimerName, patient: boolean): number {
+    const { upgradeTimeoutMs, probationMs, drainTimeoutMs } = this.#options;
+    if (timer === "upgrade") return upgradeTimeoutMs;
+    if (timer === "probation") return probationMs;
+    return patient ? Math.min(drainTimeoutMs + KILL_GRACE_MS, MAX_TIMER_MS) : KILL_GRACE_MS;
+  }
+
+  #run(effect: OuterEffect): void {
+    switch (effect.type) {
+      case "spawn":
+        void this.#succession?.start(this.register, {
+          generation: this.generation + 1,
+          deadlineMs: this.#options.upgradeTimeoutMs,
+          probationMs: this.#options.probationMs,
+          draining: this.#livingDraining(),
+        }, this.#options.command);
+        break;
+      case "send-child":
+        this.#succession?.send({ type: effect.frame });
+        break;
+      case "abort-child":
+        this.#succession?.send({ type: "abort", reason: tail(effect.reason) });
+        break;
+      case "kill-child":
+        this.#succession?.kill(effect.signal);
+        break;
+      case "release-child":
+        this.#succession?.release();
+        break;
+      case "send-parent":
+        this.#parent?.send(effect.frame === "owned" ? { type: "owned" } : this.#readyFrame());
+        break;
+      case "fail-to-parent":
+        this.#parent?.send(failFrame(effect.failure));
+        break;
+      case "close-inherited":
+        this.register.closeUnclaimed((fd) => this.#backend.closeFd(fd));
+        break;
+      case "start-accepting":
+        this.#hasAccepted = true;
+        void this.#open();
+        break;
+      case "stop-accepting":
+        for (const { listener } of this.register.used) listener?.close();
+        break;
+      case "take-names":
+        this.#takeNames();
+        break;
+      case "reclaim-names":
+        this.#reclaimNames();
+        break;
+      case "leave-names": {
+        const taken = this.#succession?.taken ?? new Set();
+        const passedOn = new Set(
+          this.register.used.flatMap(({ identity, bound }) =>
+            bound?.kind === "unix" && taken.has(identity) ? [bound.path] : []
+          ),
+        );
+        this.#names.removePaths((path) => passedOn.has(path));
+        break;
+      }
+      case "remove-names":
+        this.#names.remove();
+        break;
+      case "resolve":
+        this.#answer(effect.request)?.resolve(this.#result());
+        break;
+      case "reject":
+        this.#lastError = toError(effect.failure);
+        this.#answer(effect.request)?.reject(this.#lastError);
+        break;
+      case "resolve-exit":
+        this.#resolveExit(effect.reason);
+        break;
+      case "dispose":
+        for (const { listener } of this.register.used) listener?.finish();
+        for (const dispose of this.#disposers.splice(0)) dispose();
+        this.#engine.dispose();
+        this.#parent?.close();
+        break;
+      case "emit":
+        this.#emit(effect.event);
+        break;
+    }
+  }
+
+  #entered(state: State): void {
+    if (state.name !== "starting") this.#parent?.keepAlive(false);
+  }
+
+  #fromParent(frame: Frame): void {
+    switch (frame.type) {
+      case "probation":
+        this.#engine.dispatch({ type: "parent-probation" });
+        break;
+      case "commit":
+        this.#engine.dispatch({ type: "parent-commit" });
+        break;
+      case "abort":
+        this.#engine.dispatch({ type: "parent-abort", reason: frame.reason });
+        break;
+    }
+  }
+
+  #garbledParent(error: unknown): void {
+    const failure = toFailure(error, "ERR_PROTOCOL");
+    this.log("error", failure.message);
+    // Once this process is the owner, nothing that a dying parent says can take that away.
+    if (this.#engine.state.name !== "starting") return;
+    this.#parent?.send(failFrame(failure));
+    this.#engine.dispatch({ type: "parent-abort", reason: failure.message });
+  }
+
+  #readyFrame(): ReadyFrame {
+    return {
+      type: "ready",
+      pid: this.#backend.pid,
+      generation: this.generation,
+      runtime: this.#backend.runtime,
+      version: this.#backend.version,
+      used: this.register.used.map(({ identity }) => identity),
+    };
+  }
+
+  async #open(): Promise<void> {
+    try {
+      for (const { listener } of this.register.used) await listener?.open();
+      this.#engine.dispatch({ type: "opened" });
+    } catch (error) {
+      this.#engine.dispatch({ type: "open-failed", failure: toFailure(error, "ERR_ADOPT") });
+    }
+  }
+
+  /** The value with which the request that is being answered resolves. */
+  #result(): UpgradeReport | undefined {
+    if (this.#engine.state.name !== "draining") return undefined;
+    this.#lastReport = this.#succession?.report() ?? null;
+    return this.#lastReport ?? undefined;
+  }
+
+  #takeNames(): void {
+    const { state } = this.#engine;
+    const orphan = state.name === "starting" && state.parent === "gone";
+    try {
+      this.#names.take();
+      // The parent removes what nobody serves any more; a dead one cannot.
+      if (orphan) {
+        for (const { address } of this.register.abandoned) {
+          removeFile(address.slice("unix:".length));
+        }
+      }
+      this.#engine.dispatch({ type: "names-taken" });
+    } catch (error) {
+      const failure = toFailure(error, "ERR_CHILD_FAILED");
+      if (orphan) this.log("error", failure.message);
+      this.#engine.dispatch({ type: "names-failed", failure });
+    }
+  }
+
+  #reclaimNames(): void {
+    try {
+      this.#names.take();
+    } catch (error) {
+      this.log("error", (error as Error).message);
+    }
+  }
+
+  #stopSignal(): boolean {
+    // A process that has accepted nothing has nothing to finish: it ends at once, also one that was called off.
+    if (!this.#hasAccepted) return false;
+    this.#stopSignals += 1;
+    this.stop();
+    // A second signal means now.
+    if (this.#stopSignals > 1) this.#drain?.cutNow();
+    return true;
+  }
+
+  #emit(event: LifecycleEvent): void {
+    const report = this.#lastReport;
+    if (event === "upgraded" && report !== null) {
+      const { generation, pid, runtime, version, durationMs } = report;
+      this.log(
+        "info",
+        `upgraded: generation ${generation} (pid ${pid}, ${runtime} ${version}) took over after ${
+          Math.round(durationMs)
+        } ms`,
+      );
+    } else if (event === "stopping") this.log("info", `generation ${this.generation} stops`);
+    const detail: UpgraderEventDetail = {
+      event,
+      generation: this.generation,
+      pid: this.#backend.pid,
+      ...(event === "upgraded" && report !== null ? { report } : {}),
+      ...(event === "upgrade-failed" && this.#lastError !== undefined
+        ? { error: this.#lastError }
+        : {}),
+      ...(event === "drained" && this.#drainReport !== undefined
+        ? { drain: this.#drainReport }
+        : {}),
+    };
+    this.#tell(event, detail);
+  }
+}
+
+/** The `fail` frame that tells a failure. */
+export function failFrame(failure: Failure): Frame {
+  return { type: "fail", message: tail(failure.message), stack: tail(failure.childOutput ?? "") };
+}

@@ -1,0 +1,146 @@
+/**
+ * One run of `upgrade()`: starts the child, hears what it says, remembers when.
+ *
+ * @module
+ */
+
+import type { Backend } from "./backend/backend.ts";
+import { Child, reportedFailure, toFailure } from "./child.ts";
+import { resolveCommand } from "./command.ts";
+import type { Event } from "./machine.ts";
+import type { CommandOptions } from "./options.ts";
+import {
+  ENV_NAME,
+  formatInvitation,
+  type Frame,
+  type HelloFrame,
+  type ReadyFrame,
+} from "./protocol.ts";
+import type { UpgradeReport } from "./report.ts";
+import type { SocketRegister } from "./sockets.ts";
+
+/** What the parent tells a child besides who it is and what it passes. */
+export type Greeting = Pick<HelloFrame, "generation" | "deadlineMs" | "probationMs" | "draining">;
+
+/** One attempt to be replaced. */
+export class Succession {
+  readonly #backend: Backend;
+  readonly #overrides: CommandOptions;
+  readonly #dispatch: (event: Event) => void;
+  readonly #began: number;
+  #child: Child | undefined;
+  #ready: ReadyFrame | undefined;
+  #sockets = 0;
+  #spawnedMs = 0;
+  #readyMs = 0;
+  #over = false;
+
+  /** @param dispatch Is told what becomes of it. */
+  constructor(backend: Backend, overrides: CommandOptions, dispatch: (event: Event) => void) {
+    this.#backend = backend;
+    this.#overrides = overrides;
+    this.#dispatch = dispatch;
+    this.#began = backend.clock.now();
+  }
+
+  /** Identities of the sockets that the child has claimed. */
+  get taken(): ReadonlySet<string> {
+    return new Set(this.#ready?.used);
+  }
+
+  /** Starts the child; how that went is dispatched. */
+  async start(
+    register: SocketRegister,
+    greeting: Greeting,
+    options: CommandOptions,
+  ): Promise<void> {
+    const backend = this.#backend;
+    try {
+      const { command, cwd, env } = await resolveCommand(options, {
+        facts: backend.facts,
+        once: this.#overrides,
+        environment: backend.env,
+      });
+      if (this.#over) {
+        // The functions of the user took longer than anybody waited.
+        const message = "Cannot upgrade: the command was known too late";
+        this.#dispatch({ type: "spawn-failed", failure: { code: "ERR_UPGRADE_TIMEOUT", message } });
+        return;
+      }
+      const { entries, fds } = register.passOn();
+      this.#sockets = entries.length;
+      const environment = { ...env, [ENV_NAME]: formatInvitation(backend.pid) };
+      this.#child = await Child.start(backend, { command, cwd, env: environment, fds }, {
+        type: "hello",
+        v: 1,
+        pid: backend.pid,
+        runtime: backend.runtime,
+        sockets: entries,
+        ...greeting,
+      }, {
+        frame: (frame) => this.#heard(frame),
+        failed: (failure) => this.#dispatch({ type: "child-failed", failure }),
+        exited: (failure) => this.#dispatch({ type: "child-exited", failure }),
+      });
+      this.#spawnedMs = this.#elapsed();
+      this.#dispatch({ type: "spawned" });
+    } catch (error) {
+      this.#dispatch({ type: "spawn-failed", failure: toFailure(error, "ERR_SPAWN") });
+    }
+  }
+
+  /** Says something to the child. */
+  send(frame: Frame): void {
+    this.#child?.send(frame);
+  }
+
+  /** Sends the child a signal. */
+  kill(signal: string): void {
+    this.#child?.kill(signal);
+  }
+
+  /** Lets go of the child; one that has not been started is not started any more. */
+  release(): void {
+    this.#over = true;
+    this.#child?.release();
+  }
+
+  /** How it went, once the child owns the service. */
+  report(): UpgradeReport | undefined {
+    if (this.#ready === undefined) return undefined;
+    const { generation, pid, runtime, version } = this.#ready;
+    const ownedMs = this.#elapsed();
+    return {
+      generation,
+      pid,
+      runtime,
+      version,
+      sockets: this.#sockets,
+      durationMs: ownedMs,
+      steps: { spawnedMs: this.#spawnedMs, readyMs: this.#readyMs, ownedMs },
+    };
+  }
+
+  #elapsed(): number {
+    return this.#backend.clock.now() - this.#began;
+  }
+
+  #heard(frame: Frame): void {
+    switch (frame.type) {
+      case "ready":
+        this.#ready = frame;
+        this.#readyMs = this.#elapsed();
+        this.#dispatch({ type: "child-ready" });
+        break;
+      case "fail":
+        this.#dispatch({
+          type: "child-failed",
+          failure: reportedFailure(frame.message, frame.stack),
+        });
+        break;
+      case "owned":
+        this.#dispatch({ type: "commit-acked" });
+        break;
+    }
+  }
+}
