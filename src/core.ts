@@ -162,7 +162,7 @@ export class Core {
       bound,
     });
     if (bound.kind === "unix") this.#names.addPath(bound.path);
-    const drainable = watch(listener.server);
+    const drainable = watch(listener);
     if (drainable !== undefined) this.#drainables.push(drainable);
     // Stopped or called off meanwhile: nobody else would close it.
     if (this.isLeaving) listener.close();

@@ -112,6 +112,10 @@ export interface Listener {
   open(): Promise<void>;
   /** Stops accepting for good and lets go of the socket; open connections are left alone. */
   close(): void;
+  /** How many connections are open, where the server itself cannot tell. */
+  connections?(): number;
+  /** Cuts them. @returns How many there were. */
+  cut?(): number;
   /** Ends the server itself, once its connections are finished; nothing of it keeps the process alive then. */
   finish(): void;
 }

@@ -32,6 +32,7 @@ import {
   bindNodeServer,
   boundOf,
   closeListener,
+  holdListen,
   listening,
   nativeAt,
   type NodeServer,
@@ -291,11 +292,31 @@ export abstract class CommonBackend implements Backend {
     inherited: NonNullable<ListenTarget["inherited"]>,
   ): Promise<Listener> {
     const at = { ...this.placeholder(inherited.bound), fd: inherited.fd };
-    let server = this.call(start, at, address);
-    if (server instanceof Promise) {
-      server = await server.catch((error) => this.startFailed(error, address));
+    const { server, adopted } = await this.startHeld(start, at, address, inherited);
+    return adopted ?? await this.adopted(server, address, inherited);
+  }
+
+  /** Calls the user's function; a `node:net` server that takes `at.fd` is adopted and listens when it is opened. */
+  protected async startHeld(
+    start: StartServer,
+    at: ListenAt,
+    address: ListenTarget["address"],
+    inherited: NonNullable<ListenTarget["inherited"]>,
+  ): Promise<{ readonly server: unknown; readonly adopted: Listener | undefined }> {
+    let adopted: Listener | undefined;
+    const letGo = holdListen(inherited.fd, (server) => {
+      adopted = adoptNodeServer(server, inherited, this.hooks);
+    });
+    try {
+      let server = this.call(start, at, address);
+      // A server that is started at once is looked at at once, before the event loop can accept for it.
+      if (server instanceof Promise) server = await server;
+      return { server, adopted };
+    } catch (error) {
+      return this.startFailed(error, address);
+    } finally {
+      letGo();
     }
-    return await this.adopted(server, address, inherited);
   }
 
   /** Where a server is told to listen besides `fd`: something harmless of the same family. */

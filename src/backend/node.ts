@@ -8,13 +8,13 @@
  */
 
 import { readFileSync, writeSync } from "node:fs";
-import { Server, Socket } from "node:net";
+import { Socket } from "node:net";
 import process from "node:process";
 import { collectFacts, type ProcessFacts } from "../command.ts";
 import { UpgradeError } from "../errors.ts";
-import type { Backend, Listener, ListenTarget, StartServer } from "./backend.ts";
+import type { Backend } from "./backend.ts";
 import { CommonBackend } from "./common.ts";
-import { adoptNodeServer, type NodeServer, nodeServerOf } from "./node_server.ts";
+import type { NodeServer } from "./node_server.ts";
 
 /** `/proc/self/cmdline`, where the system has it (`proc(5)`). */
 export function readCommandLine(): string | undefined {
@@ -42,49 +42,6 @@ class NodeBackend extends CommonBackend {
 
   protected descriptor(server: NodeServer): number {
     return handleDescriptor(server);
-  }
-
-  /**
-   * Node cannot pause a listener, so the server's own `listen({ fd })` is held back until `open()`, by standing in for
-   * `net.Server.prototype.listen` while `start` runs and for this descriptor only.
-   */
-  protected override async startInherited(
-    start: StartServer,
-    address: ListenTarget["address"],
-    inherited: NonNullable<ListenTarget["inherited"]>,
-  ): Promise<Listener> {
-    const prototype = Server.prototype as unknown as NodeServer;
-    const original = prototype.listen;
-    let adopted: Listener | undefined;
-    const standIn = (server: NodeServer, args: readonly unknown[]): unknown => {
-      const options = args[0] as { readonly fd?: unknown } | null | undefined;
-      if (options?.fd !== inherited.fd || adopted !== undefined) {
-        return original.apply(server, args as never);
-      }
-      adopted = adoptNodeServer(server, inherited, this.hooks);
-      const called = args.findLast((argument) => typeof argument === "function");
-      if (called !== undefined) server.once("listening", called as () => void);
-      return server;
-    };
-    prototype.listen = function (this: NodeServer, ...args: unknown[]) {
-      return standIn(this, args);
-    };
-    let server: unknown;
-    try {
-      server = await this.call(
-        start,
-        { ...this.placeholder(inherited.bound), fd: inherited.fd },
-        address,
-      );
-    } catch (error) {
-      this.startFailed(error, address);
-    } finally {
-      prototype.listen = original;
-    }
-    if (adopted !== undefined) {
-      return { ...adopted, server: nodeServerOf(server) ?? adopted.server };
-    }
-    return await super.adopted(server, address, inherited);
   }
 
   protected socketOn(fd: number): Socket {

@@ -228,6 +228,33 @@ export function adoptNodeServer(
   };
 }
 
+/**
+ * Holds back every `listen({ fd })` on one descriptor while a user's function starts its server: no `node:net` server
+ * can be paused, so it listens when `adopt`'s listener is opened. `net.Server.prototype.listen` is stood in for until
+ * the function has returned, and for this descriptor only.
+ *
+ * @param fd The inherited descriptor.
+ * @param adopt Is given the server whose `listen` was called.
+ * @returns Puts the prototype's method back.
+ */
+export function holdListen(fd: number, adopt: (server: NodeServer) => void): () => void {
+  const prototype = Server.prototype as unknown as NodeServer;
+  const original = prototype.listen;
+  let held = false;
+  prototype.listen = function (this: NodeServer, ...args: unknown[]) {
+    const options = args[0] as { readonly fd?: unknown } | null | undefined;
+    if (held || options?.fd !== fd) return original.apply(this, args as never);
+    held = true;
+    const callback = args.findLast((argument) => typeof argument === "function");
+    if (callback !== undefined) this.once("listening", callback as () => void);
+    adopt(this);
+    return this;
+  };
+  return () => {
+    prototype.listen = original;
+  };
+}
+
 /** Calls `listen({ fd })` without telling the application, which was told when the socket was adopted. */
 function listenQuietly(server: NodeServer, fd: number): Promise<void> {
   const own = Object.getOwnPropertyDescriptor(server, "emit");

@@ -9,8 +9,8 @@ import { type BoundAddress, formatAddress, sameBound } from "../address.ts";
 import { UpgradeError } from "../errors.ts";
 import type { ListenAt, Listener, ListenTarget, StartServer } from "./backend.ts";
 import { closeServer, CommonBackend } from "./common.ts";
-import type { Libc } from "./libc/libc.ts";
-import { boundOf, listening, nodeServerOf, pretend } from "./node_server.ts";
+import type { Libc, SocketInfo } from "./libc/libc.ts";
+import { listening, nodeServerOf, pretend } from "./node_server.ts";
 import {
   boundAddress,
   type ExpectedSocket,
@@ -31,6 +31,8 @@ import { publishUnixPath } from "./unix_path.ts";
 interface Started {
   readonly server: unknown;
   readonly paused: Paused;
+  /** `TCP_DEFER_ACCEPT` as this runtime sets it; an inherited socket has that of the runtime that bound it. */
+  readonly deferAccept?: number;
 }
 
 /** A backend that can call libc on Linux. */
@@ -53,6 +55,8 @@ export abstract class TransplantingBackend extends CommonBackend {
         ? { type: "stream", path: at.path as string }
         : { type: "stream", port: address.port };
       const { fd, socket } = findSocket(libc, before, expected);
+      // Deno's node:http does not mark its Unix listener.
+      libc.setCloseOnExec(fd, true);
       const paused = await pausedSocket(libc, fd);
       if (address.kind === "unix") publishUnixPath(at.path as string, address.path);
       const bound: BoundAddress = address.kind === "unix"
@@ -84,43 +88,49 @@ export abstract class TransplantingBackend extends CommonBackend {
     }
     const { at, remove } = placeholder(libc, socket);
     const before = snapshot(libc);
-    const server = await this.running(start, { ...at, fd }, address);
     try {
-      if (registrations(libc, fd).length > 0 || tookDescriptor(server, bound)) {
-        // It took `at.fd`: native, nothing is to be replaced.
-        return pausedListener(libc, { server, paused: await pausedSocket(libc, fd) }, bound);
+      const { server, adopted } = await this.startHeld(start, { ...at, fd }, address, inherited);
+      if (adopted !== undefined) return adopted;
+      try {
+        await this.settled(server, address);
+        const found = findSocket(libc, before, {
+          type: "stream",
+          ...(at.path === undefined ? { hostname: at.hostname as string } : { path: at.path }),
+        });
+        if (registrations(libc, found.fd).length === 0) await registered(libc, found.fd);
+        const { paused, deferAccept } = transplant(libc, found.fd, fd);
+        return pausedListener(libc, { server, paused, deferAccept }, bound);
+      } catch (error) {
+        closeServer(server);
+        throw error;
       }
-      const found = findSocket(libc, before, {
-        type: "stream",
-        ...(at.path === undefined ? { hostname: at.hostname as string } : { path: at.path }),
-      });
-      await registered(libc, found.fd);
-      const { paused } = transplant(libc, found.fd, fd);
-      return pausedListener(libc, { server, paused }, bound);
-    } catch (error) {
-      closeServer(server);
-      throw error;
     } finally {
       remove();
     }
   }
 
-  /** Calls `start` and waits until what it returned listens; a server that is started at once is looked at at once. */
+  /** Calls `start` and waits until what it returned listens. */
   protected async running(
     start: StartServer,
     at: ListenAt,
     address: ListenTarget["address"],
   ): Promise<unknown> {
     let server: unknown = this.call(start, at, address);
+    // A server that is started at once is looked at at once, before the event loop can accept for it.
     if (server instanceof Promise) {
       server = await server.catch((error) => this.startFailed(error, address));
     }
+    await this.settled(server, address);
+    return server;
+  }
+
+  /** Waits until a server listens that does so in a later turn of the loop. */
+  protected async settled(server: unknown, address: ListenTarget["address"]): Promise<void> {
     if (server === undefined || server === null) this.foreign(server, address);
     const own = nodeServerOf(server);
     if (own !== undefined && !own.listening) {
       await listening(own, () => {}).catch((error) => this.startFailed(error, address));
     }
-    return server;
   }
 }
 
@@ -132,12 +142,6 @@ function sameSocket(kernel: BoundAddress, announced: BoundAddress): boolean {
   return sameBound(kernel, announced);
 }
 
-function tookDescriptor(server: unknown, bound: BoundAddress): boolean {
-  const own = nodeServerOf(server);
-  const actual = own === undefined || bound.kind === "unix" ? undefined : boundOf(own);
-  return actual !== undefined && sameBound(actual, bound);
-}
-
 /** Takes the registration out at once where it is there already: before the loop can poll. */
 async function pausedSocket(libc: Libc, fd: number): Promise<Paused> {
   if (registrations(libc, fd).length === 0) await registered(libc, fd);
@@ -145,8 +149,10 @@ async function pausedSocket(libc: Libc, fd: number): Promise<Paused> {
 }
 
 /** The listener of a started server whose socket is paused. */
-function pausedListener(libc: Libc, { server, paused }: Started, bound: BoundAddress): Listener {
+function pausedListener(libc: Libc, started: Started, bound: BoundAddress): Listener {
+  const { server, paused, deferAccept } = started;
   const { fd } = paused;
+  const kernel = libc.socket(fd)?.address;
   let state: "paused" | "open" | "retired" | "finished" = "paused";
   const own = nodeServerOf(server);
   if (own !== undefined) pretend(own, bound, () => state === "paused" || state === "open", true);
@@ -157,6 +163,7 @@ function pausedListener(libc: Libc, { server, paused }: Started, bound: BoundAdd
     // deno-lint-ignore require-await -- a doubt is to be a rejection
     async open() {
       if (state !== "paused") return;
+      if (deferAccept !== undefined && bound.kind === "tcp") libc.setDeferAccept(fd, deferAccept);
       resume(libc, paused);
       state = "open";
     },
@@ -165,11 +172,40 @@ function pausedListener(libc: Libc, { server, paused }: Started, bound: BoundAdd
       state = "retired";
       retire(libc, fd);
     },
+    ...(own === undefined && kernel !== undefined ? openConnections(libc, kernel) : {}),
     finish() {
       if (state === "finished") return;
       if (state !== "retired") this.close();
       state = "finished";
       closeServer(server);
+    },
+  };
+}
+
+/**
+ * The connections of a server that does not tell them: the sockets of this process that are bound where it listens.
+ *
+ * An accepted socket has the listener's port or path (`getsockname(2)`); one that this process opened itself has not.
+ */
+function openConnections(
+  libc: Libc,
+  kernel: SocketInfo["address"],
+): Required<Pick<Listener, "connections" | "cut">> {
+  const find = () =>
+    libc.openFds().filter((fd) => {
+      const socket = libc.socket(fd);
+      if (socket?.type !== "stream" || socket.listening) return false;
+      const { address } = socket;
+      return "path" in kernel
+        ? "path" in address && address.path === kernel.path
+        : "port" in address && address.port === kernel.port;
+    });
+  return {
+    connections: () => find().length,
+    cut() {
+      const left = find();
+      for (const fd of left) libc.shutdown(fd);
+      return left.length;
     },
   };
 }

@@ -7,8 +7,9 @@
  * @module
  */
 
-import type { Clock } from "../backend/backend.ts";
+import type { Clock, Listener } from "../backend/backend.ts";
 import { watchHttp } from "./http.ts";
+import { watchCounted } from "./native.ts";
 import { watchNet } from "./net.ts";
 
 /** How a drain is to go; all times in milliseconds from its beginning. */
@@ -46,12 +47,18 @@ export interface Drainable {
   counts(): { readonly served: number; readonly closedIdle: number };
 }
 
-/** Watches the connections of a server from now on; of one that is no `node:net` server nothing is known. */
-export function watch(server: unknown): Drainable | undefined {
-  const candidate = server as { on?: unknown } | null | undefined;
-  if (typeof candidate?.on !== "function") return undefined;
+/** Watches the connections of a listener's server from now on; nothing is known of a server of another kind. */
+export function watch(listener: Listener): Drainable | undefined {
+  if (listener.connections !== undefined && listener.cut !== undefined) {
+    return watchCounted({
+      connections: listener.connections.bind(listener),
+      cut: listener.cut.bind(listener),
+    });
+  }
+  const server = listener.server as { on?: unknown } | null | undefined;
+  if (typeof server?.on !== "function") return undefined;
   // node:http and node:https have this property, node:net, node:tls and node:http2 do not.
-  return "keepAliveTimeout" in candidate ? watchHttp(server as never) : watchNet(server as never);
+  return "keepAliveTimeout" in server ? watchHttp(server as never) : watchNet(server as never);
 }
 
 /** A drain that runs; `cutNow` ends it. */
@@ -76,11 +83,12 @@ export function runDrain(
   const open = () => servers.reduce((sum, server) => sum + server.connections(), 0);
   const connections = open();
   let cut = 0;
+  let isCut = false;
   let finish: (report: DrainReport) => void;
   const report = new Promise<DrainReport>((resolve) => finish = resolve);
   let done = false;
   const check = () => {
-    if (done || open() > 0) return;
+    if (done || (!isCut && open() > 0)) return;
     done = true;
     cancelDeadline();
     const counts = servers.map((server) => server.counts());
@@ -94,6 +102,7 @@ export function runDrain(
   };
   const cutNow = () => {
     if (done) return;
+    isCut = true;
     for (const server of servers) cut += server.cut();
     check();
   };

@@ -56,6 +56,8 @@ export interface Libc {
   isOpen(fd: number): boolean;
   /** Closes a descriptor. Never retried: on Linux the number is free even after `EINTR` (close(2)). */
   close(fd: number): void;
+  /** Ends a connection in both directions; its owner sees the end and closes it (`SHUT_RDWR` of shutdown(2)). */
+  shutdown(fd: number): void;
   /** Duplicates a descriptor, close-on-exec, onto the lowest free number from `minimum` (default 3) on. */
   duplicate(fd: number, minimum?: number): number;
   /** Makes the number `onto` refer to what `from` refers to, atomically; `onto` keeps its close-on-exec flag. */
@@ -125,6 +127,8 @@ const F_GETFD = 1;
 const F_SETFD = 2;
 const F_GETFL = 3;
 const F_SETFL = 4;
+/** `sys/socket.h`; the same everywhere. */
+const SHUT_RDWR = 2;
 const FD_CLOEXEC = 1;
 const AF_UNIX = 1;
 const AF_INET = 2;
@@ -327,6 +331,9 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
     },
     close(fd) {
       check(symbols.close(fd), "close", fd);
+    },
+    shutdown(fd) {
+      check(symbols.shutdown(fd, SHUT_RDWR), "shutdown", fd);
     },
     duplicate: (fd, minimum = 3) => fcntl(fd, constants.F_DUPFD_CLOEXEC, minimum),
     replace(from, onto) {

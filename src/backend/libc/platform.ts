@@ -42,6 +42,8 @@ export interface Symbols {
   fcntl(fd: number, command: number, ...argument: number[]): number;
   /** `close(2)`. */
   close(fd: number): number;
+  /** `shutdown(2)`. */
+  shutdown(fd: number, how: number): number;
   /** `dup3(2)`, elsewhere `dup2(2)` without flags. */
   duplicateOnto(from: number, onto: number, ...flags: number[]): number;
   /** `open(2)` without a mode. */
@@ -215,6 +217,7 @@ export function platform(os: string, arch: string): Platform | undefined {
         "int",
       ),
       close: prototype("close", ["int"], "int"),
+      shutdown: prototype("shutdown", ["int", "int"], "int"),
       duplicateOnto: linux
         ? prototype("dup3", ["int", "int", "int"], "int")
         : prototype("dup2", ["int", "int"], "int"),
