@@ -34,7 +34,8 @@ export type {
   SignalOptions,
   UpgraderOptions,
 } from "./src/options.ts";
-export type { AddressInput, BoundAddress } from "./src/address.ts";
+export type { Address, AddressInput, BoundAddress } from "./src/address.ts";
+export type { ProcessFacts } from "./src/command_line.ts";
 export type {
   Backend,
   Channel,
@@ -50,7 +51,7 @@ export type {
   StartServer,
 } from "./src/backend/backend.ts";
 export type { DrainReport } from "./src/drain/drain.ts";
-export type { LifecycleEvent, State } from "./src/machine.ts";
+export type { LifecycleEvent, StateName } from "./src/machine.ts";
 export type { DrainingGeneration } from "./src/protocol.ts";
 export type { SocketAddress } from "./src/sockets.ts";
 export type { UpgradeReport, UpgraderEventDetail, UpgraderStatus } from "./src/report.ts";

@@ -51,7 +51,7 @@ const EMBEDDED = "/$bunfs/";
  *
  * @param readCmdline Reads `/proc/self/cmdline`; `undefined` or a throw where it cannot be read.
  * @param probes The file system.
- * @returns The facts; it does not throw.
+ * @returns The facts, with `execArgvComplete` set, which a backend corrects; it does not throw.
  */
 export function collectFacts(
   readCmdline: () => string | undefined,
@@ -72,7 +72,7 @@ export function collectFacts(
     argv0,
     program: same ? argv0 : execPath,
     execArgv,
-    execArgvComplete: process.versions["deno"] === undefined,
+    execArgvComplete: true,
     argv: [...process.argv],
     cwd: moved ?? cwd,
     realCwd: moved ?? realCwd,

@@ -4,13 +4,7 @@
  * @module
  */
 
-import {
-  type Address,
-  type BoundAddress,
-  formatAddress,
-  identityOf,
-  parseBoundAddress,
-} from "./address.ts";
+import { type Address, formatAddress, identityOf, parseBoundAddress } from "./address.ts";
 import type { Backend, Disposer, Listener, StartServer } from "./backend/backend.ts";
 import { toError, toFailure } from "./child.ts";
 import {

@@ -65,6 +65,8 @@ export class UpgradeError extends Error {
   readonly childOutput?: string;
 
   /**
+   * An error with a code.
+   *
    * @param code Stable name of the failure.
    * @param message What happened and what to do.
    * @param options The cause, and what is known of the child.

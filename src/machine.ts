@@ -111,6 +111,16 @@ export interface Exited {
 /** Every state of the machine. */
 export type State = Starting | Serving | Upgrading | Probation | Draining | Stopping | Exited;
 
+/** Names of the states, as `status()` tells them. */
+export type StateName =
+  | "starting"
+  | "serving"
+  | "upgrading"
+  | "probation"
+  | "draining"
+  | "stopping"
+  | "exited";
+
 /** Everything that can happen to a process. */
 export type Event =
   /** The application called `ready()`. */
@@ -411,7 +421,7 @@ function stop(child: boolean, before: readonly Effect[]): Step {
 }
 
 /** The parent took it all back, after `owned` had been said: it is the owner, this process leaves. */
-function revoked(state: State, event: EventOf<"parent-abort">): Step {
+function revoked(_state: State, event: EventOf<"parent-abort">): Step {
   return [{ name: "stopping", because: "aborted", child: false, drained: false }, [
     { type: "ignore", because: `the parent called the upgrade off: ${event.reason}` },
     { type: "stop-accepting" },

@@ -31,6 +31,7 @@ export type SocketKind = "tcp" | "unix" | "udp" | "raw";
 export interface SocketEntry {
   /** Its number in the child. */
   readonly fd: number;
+  /** What it is. */
   readonly kind: SocketKind;
   /** The name under which the child claims it. */
   readonly identity: string;
@@ -40,20 +41,25 @@ export interface SocketEntry {
 
 /** A generation that still has connections to finish. */
 export interface DrainingGeneration {
+  /** Its process id. */
   readonly pid: number;
+  /** Which process in the chain it is. */
   readonly generation: number;
 }
 
 /** First frame, parent to child: who the parent is and what the child inherits. */
 export interface HelloFrame {
+  /** First frame of the parent. */
   readonly type: "hello";
-  readonly v: typeof PROTOCOL_VERSION;
+  /** Version of the protocol. */
+  readonly v: 1;
   /** Generation of the child. */
   readonly generation: number;
   /** Process id of the parent. */
   readonly pid: number;
   /** Runtime of the parent. */
   readonly runtime: string;
+  /** What the child inherits. */
   readonly sockets: readonly SocketEntry[];
   /** How long the child has until it must be ready, in milliseconds from now. */
   readonly deadlineMs: number;
@@ -67,9 +73,13 @@ export interface HelloFrame {
 
 /** Child to parent: I have all I need and I am serving. */
 export interface ReadyFrame {
+  /** The child serves. */
   readonly type: "ready";
+  /** Process id of the child. */
   readonly pid: number;
+  /** Generation of the child. */
   readonly generation: number;
+  /** Runtime of the child. */
   readonly runtime: string;
   /** Version of the runtime. */
   readonly version: string;
@@ -79,7 +89,9 @@ export interface ReadyFrame {
 
 /** Child to parent: I cannot take over. */
 export interface FailFrame {
+  /** The child cannot take over. */
   readonly type: "fail";
+  /** Why. */
   readonly message: string;
   /** Tail of the stack, or empty. */
   readonly stack: string;
@@ -87,22 +99,27 @@ export interface FailFrame {
 
 /** Parent to child: I watch you for a while; both of us accept. */
 export interface ProbationFrame {
+  /** The child is watched. */
   readonly type: "probation";
 }
 
 /** Parent to child: take the names over (PID file, Unix paths, control socket). */
 export interface CommitFrame {
+  /** The child is to take over. */
   readonly type: "commit";
 }
 
 /** Child to parent: the names are mine. */
 export interface OwnedFrame {
+  /** The child has taken over. */
   readonly type: "owned";
 }
 
 /** Parent to child: the upgrade is called off. */
 export interface AbortFrame {
+  /** The child is to go. */
   readonly type: "abort";
+  /** Why. */
   readonly reason: string;
 }
 
@@ -118,7 +135,7 @@ export type Frame =
 
 /** What the environment variable says. */
 export interface Invitation {
-  readonly v: typeof PROTOCOL_VERSION;
+  readonly v: 1;
   /** The channel's descriptor. */
   readonly fd: number;
   /** Process id of the parent. */

@@ -7,7 +7,7 @@
 import type { Runtime } from "./backend/backend.ts";
 import type { DrainReport } from "./drain/drain.ts";
 import type { UpgradeError } from "./errors.ts";
-import type { LifecycleEvent, State } from "./machine.ts";
+import type { LifecycleEvent, StateName } from "./machine.ts";
 import type { DrainingGeneration } from "./protocol.ts";
 import type { SocketAddress } from "./sockets.ts";
 
@@ -38,12 +38,16 @@ export interface UpgradeReport {
 
 /** What `status()` returns; plain JSON. */
 export interface UpgraderStatus {
+  /** Which process in the chain this is; the first is 1. */
   readonly generation: number;
+  /** Its process id. */
   readonly pid: number;
+  /** Its runtime. */
   readonly runtime: Runtime;
   /** Version of the runtime. */
   readonly version: string;
-  readonly state: State["name"];
+  /** Where it is in its life. */
+  readonly state: StateName;
   /** The used sockets and where they are bound. */
   readonly sockets: readonly SocketAddress[];
   /** Open connections of the servers that are watched. */
@@ -56,9 +60,11 @@ export interface UpgraderStatus {
 
 /** What every event of an upgrader carries as its `detail`. */
 export interface UpgraderEventDetail {
+  /** What happened. */
   readonly event: LifecycleEvent;
-  /** The process that tells. */
+  /** Generation of the process that tells. */
   readonly generation: number;
+  /** Process id of the process that tells. */
   readonly pid: number;
   /** With `upgraded`. */
   readonly report?: UpgradeReport;

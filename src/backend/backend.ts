@@ -46,7 +46,9 @@ export interface Channel {
 
 /** How a child ended; both `null` when that could not be learnt. */
 export interface ExitStatus {
+  /** Exit code, of a process that exited by itself. */
   readonly code: number | null;
+  /** Name of the signal that ended it. */
   readonly signal: string | null;
 }
 
@@ -64,7 +66,9 @@ export interface SpawnRequest {
 
 /** A process that was started by `spawn`. */
 export interface SpawnedProcess {
+  /** Its process id. */
   readonly pid: number;
+  /** The parent's end of the channel. */
   readonly channel: Channel;
   /** Sends a signal; silently nothing when the process is gone. */
   kill(signal: string): void;
@@ -125,11 +129,13 @@ export type StartServer = (at: ListenAt) => unknown;
 
 /** What a runtime and its operating system do for the upgrader. */
 export interface Backend {
+  /** Which runtime. */
   readonly runtime: Runtime;
   /** Version of the runtime. */
   readonly version: string;
   /** This process. */
   readonly pid: number;
+  /** Time. */
   readonly clock: Clock;
   /** The environment of this process, live. */
   readonly env: Record<string, string | undefined>;

@@ -30,13 +30,15 @@ class DenoBackend extends TransplantingBackend {
     this.#libc = libc;
     this.libc = libc.os === "linux" ? libc : undefined;
     // Deno gives /proc/self to JavaScript only under --allow-all.
-    this.facts = collectFacts(() => {
+    const readCommandLine = () => {
       try {
         return libc.readFile("/proc/self/cmdline");
       } catch {
         return undefined;
       }
-    });
+    };
+    // process.execArgv has no permission flags on Deno.
+    this.facts = { ...collectFacts(readCommandLine), execArgvComplete: false };
   }
 
   protected descriptor(_server: NodeServer, bound: BoundAddress): number {

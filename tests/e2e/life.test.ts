@@ -280,7 +280,7 @@ test(
   async (t) => {
     const folder = folderFor(t);
     const path = join(folder, "a.sock");
-    const { chain, pid } = await started(t, { config: { listen: [`unix:${path}`] } });
+    const { pid } = await started(t, { config: { listen: [`unix:${path}`] } });
     const other = new Chain({ runtime, config: { listen: [`unix:${path}`] } });
     t.after(() => other.end());
     const { code, message } = await other.event("error");
