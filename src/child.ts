@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Backend, ExitStatus, SpawnedProcess, SpawnRequest } from "./backend/backend.ts";
+import type { Backend, Disposer, ExitStatus, SpawnedProcess, SpawnRequest } from "./backend/backend.ts";
 import { UpgradeError } from "./errors.ts";
 import type { Failure } from "./machine.ts";
 import { encodeFrame, type Frame, FrameDecoder, type HelloFrame, tail } from "./protocol.ts";
@@ -40,16 +40,16 @@ function howItEnded(status: ExitStatus): Failure {
 /** A started successor. */
 export class Child {
   readonly pid: number;
-  readonly #backend: Backend;
   readonly #process: SpawnedProcess;
   readonly #observer: ChildObserver;
   #silent = false;
   #ended = false;
   #channelOpen = true;
+  /** Ends the wait for the other half of the news. */
+  #patience: Disposer | undefined;
   #status: ExitStatus | undefined;
 
   private constructor(backend: Backend, process: SpawnedProcess, observer: ChildObserver) {
-    this.#backend = backend;
     this.#process = process;
     this.#observer = observer;
     this.pid = process.pid;
@@ -67,13 +67,13 @@ export class Child {
     process.channel.onEnd(() => {
       this.#channelOpen = false;
       if (this.#status !== undefined) this.#exited();
-      else backend.clock.after(STATUS_MS, () => this.#deserted());
+      else this.#patience = backend.clock.after(STATUS_MS, () => this.#deserted());
     });
     process.onExit((status) => {
       this.#status = status;
       // Its last words may still be in the channel; a grandchild may hold the channel open for ever.
-      if (this.#channelOpen) backend.clock.after(LAST_WORDS_MS, () => this.#exited());
-      else this.#exited();
+      if (!this.#channelOpen) this.#exited();
+      else this.#patience = backend.clock.after(LAST_WORDS_MS, () => this.#exited());
     });
   }
 
@@ -126,6 +126,7 @@ export class Child {
   #exited(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#patience?.();
     this.#process.channel.close();
     this.#tell(() =>
       this.#observer.exited(howItEnded(this.#status ?? { code: null, signal: null }))

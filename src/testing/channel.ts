@@ -77,6 +77,7 @@ export class FakeChannel implements Channel {
 
   /** Lets go without a callback, as the kernel does for a process that died. */
   drop(): void {
+    if (!this.isOpen) return;
     this.#receive = undefined;
     this.#ended = undefined;
     this.#inbox = [];

@@ -52,11 +52,11 @@ export class FakeConnection extends EventEmitter {
     return this;
   }
 
-  /** Cuts. */
+  /** Cuts; told in a later tick, as streams do. */
   destroy(): this {
     if (this.destroyed) return this;
     this.destroyed = true;
-    this.emit("close");
+    queueMicrotask(() => this.emit("close"));
     return this;
   }
 }
@@ -72,8 +72,16 @@ export function outcome<T>(promise: Promise<T>): Promise<Outcome<T>> {
 }
 
 /** Waits for a refusal and returns its error. */
-export async function refused(promise: Promise<unknown>, code: ErrorCode): Promise<UpgradeError> {
-  const { error } = await outcome(promise);
+export function refused(promise: Promise<unknown>, code: ErrorCode): Promise<UpgradeError> {
+  return failed(outcome(promise), code);
+}
+
+/** As {@linkcode refused}, for a promise that is held by {@linkcode outcome}. */
+export async function failed(
+  held: Promise<Outcome<unknown>>,
+  code: ErrorCode,
+): Promise<UpgradeError> {
+  const { error } = await held;
   assert.ok(UpgradeError.is(error), `expected ${code}, got ${error ?? "success"}`);
   assert.equal(error.code, code, error.message);
   return error;

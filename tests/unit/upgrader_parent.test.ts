@@ -6,7 +6,15 @@ import { describe, test, type TestContext } from "node:test";
 import { UpgradeError } from "../../src/errors.ts";
 import type { UpgradeReport } from "../../src/report.ts";
 import type { FakeBackendOptions } from "../../src/testing/mod.ts";
-import { FakeServer, isPending, outcome, refused, serving } from "../support/fake_app.ts";
+import {
+  failed,
+  FakeServer,
+  isPending,
+  joining,
+  outcome,
+  refused,
+  serving,
+} from "../support/fake_app.ts";
 
 const SERVING_8080 = ["3 tcp [::]:8080"];
 
@@ -201,7 +209,7 @@ describe("an upgrade that fails", () => {
     const app = await serving();
     const upgrade = outcome(app.upgrader.upgrade());
     await (await app.fake.child()).exit(3);
-    const error = await refused(upgrade.then(unwrap), "ERR_CHILD_EXITED");
+    const error = await failed(upgrade, "ERR_CHILD_EXITED");
     assert.equal(error.exitCode, 3);
     assert.equal(error.signal, undefined);
     assert.match(error.message, /exited with code 3/);
@@ -213,7 +221,7 @@ describe("an upgrade that fails", () => {
     const app = await serving();
     const upgrade = outcome(app.upgrader.upgrade());
     await (await app.fake.child()).exit("SIGSEGV");
-    const error = await refused(upgrade.then(unwrap), "ERR_CHILD_EXITED");
+    const error = await failed(upgrade, "ERR_CHILD_EXITED");
     assert.equal(error.signal, "SIGSEGV");
     assert.equal(error.exitCode, undefined);
     await servesAsBefore(app);
@@ -236,7 +244,7 @@ describe("an upgrade that fails", () => {
     const child = await app.fake.child();
     await child.closeChannel();
     await app.fake.clock.advance(1000);
-    await refused(upgrade.then(unwrap), "ERR_CHILD_FAILED");
+    await failed(upgrade, "ERR_CHILD_FAILED");
     assert.deepEqual(child.signals, ["SIGTERM"]);
     await servesAsBefore(app);
   });
@@ -246,7 +254,7 @@ describe("an upgrade that fails", () => {
     const upgrade = outcome(app.upgrader.upgrade());
     const child = await app.fake.child();
     await child.fail("no database", "Error: no database\n    at main.ts:3");
-    const error = await refused(upgrade.then(unwrap), "ERR_CHILD_FAILED");
+    const error = await failed(upgrade, "ERR_CHILD_FAILED");
     assert.match(error.message, /the child failed: no database/);
     assert.match(error.childOutput ?? "", /main\.ts:3/);
     assert.deepEqual(child.signals, ["SIGTERM"]);
@@ -279,7 +287,7 @@ describe("an upgrade that fails", () => {
       const upgrade = outcome(app.upgrader.upgrade());
       const child = await app.fake.child();
       await child.sendBytes(bytes);
-      await refused(upgrade.then(unwrap), "ERR_PROTOCOL");
+      await failed(upgrade, "ERR_PROTOCOL");
       assert.equal(child.frames.at(-1)?.type, "abort");
       assert.deepEqual(child.signals, ["SIGTERM"]);
       await servesAsBefore(app);
@@ -314,7 +322,7 @@ describe("an upgrade that fails", () => {
     assert.equal(await isPending(app.fake, upgrade), true);
     await app.fake.clock.advance(2000);
     assert.deepEqual(child.signals, ["SIGTERM", "SIGKILL"]);
-    const error = await refused(upgrade.then(unwrap), "ERR_UPGRADE_TIMEOUT");
+    const error = await failed(upgrade, "ERR_UPGRADE_TIMEOUT");
     assert.match(error.message, /upgradeTimeoutMs/);
     await servesAsBefore(app);
   });
@@ -325,7 +333,7 @@ describe("an upgrade that fails", () => {
     const child = await app.fake.child();
     child.ignore("SIGTERM", "SIGKILL");
     await app.fake.clock.advance(100 + 2000 + 2000);
-    await refused(upgrade.then(unwrap), "ERR_UPGRADE_TIMEOUT");
+    await failed(upgrade, "ERR_UPGRADE_TIMEOUT");
     assert.equal(app.upgrader.status().state, "serving");
     assert.equal(child.status, undefined);
     assert.deepEqual(app.fake.keptAliveBy, ["[::]:8080"]);
@@ -341,7 +349,7 @@ describe("an upgrade that fails", () => {
     // It had the time to take the PID file over.
     rmSync(pidFile);
     await fake.clock.advance(600);
-    const error = await refused(upgrade.then(unwrap), "ERR_UPGRADE_TIMEOUT");
+    const error = await failed(upgrade, "ERR_UPGRADE_TIMEOUT");
     assert.match(error.message, /did not take over/);
     assert.equal(upgrader.status().state, "serving");
     assert.equal(readFileSync(pidFile, "utf8"), `${fake.pid}\n`);
@@ -354,7 +362,7 @@ describe("an upgrade that fails", () => {
     child.ignore("SIGTERM");
     await child.ready();
     await fake.clock.advance(1000);
-    await refused(upgrade.then(unwrap), "ERR_UPGRADE_TIMEOUT");
+    await failed(upgrade, "ERR_UPGRADE_TIMEOUT");
     await fake.clock.advance(11_999);
     assert.deepEqual(child.signals, ["SIGTERM"]);
     // Until it is gone no other can be started.
@@ -372,7 +380,7 @@ describe("an upgrade that fails", () => {
     await child.ready();
     rmSync(pidFile);
     await child.exit("SIGKILL");
-    await refused(upgrade.then(unwrap), "ERR_CHILD_EXITED");
+    await failed(upgrade, "ERR_CHILD_EXITED");
     assert.equal(readFileSync(pidFile, "utf8"), `${fake.pid}\n`);
     assert.equal(upgrader.status().state, "serving");
   });
@@ -418,7 +426,7 @@ describe("an upgrade that fails", () => {
     });
     const upgrade = outcome(upgrader.upgrade());
     await fake.clock.advance(100 + 2000 + 2000);
-    await refused(upgrade.then(unwrap), "ERR_UPGRADE_TIMEOUT");
+    await failed(upgrade, "ERR_UPGRADE_TIMEOUT");
     assert.equal(upgrader.status().state, "serving");
     found([fake.backend.facts.program]);
     await fake.settle();
@@ -463,7 +471,6 @@ describe("a second request", () => {
 
   test("is refused with ERR_TOO_MANY_GENERATIONS while more than maxDraining older ones drain", async () => {
     const draining = [{ pid: 501, generation: 1 }, { pid: 502, generation: 2 }];
-    const { joining } = await import("../support/fake_app.ts");
     const { parent, upgrader } = await joining(
       { maxDraining: 1 },
       { hello: { generation: 4, draining } },
@@ -507,7 +514,7 @@ describe("stop", () => {
     const upgrade = outcome(upgrader.upgrade());
     const child = await fake.child();
     upgrader.stop();
-    await refused(upgrade.then(unwrap), "ERR_STOPPED");
+    await failed(upgrade, "ERR_STOPPED");
     assert.equal(await upgrader.exit, "stopped");
     assert.deepEqual(child.signals, ["SIGTERM"]);
     assert.equal(child.frames.at(-1)?.type, "abort");
@@ -540,7 +547,7 @@ describe("stop", () => {
     });
     const upgrade = outcome(upgrader.upgrade());
     upgrader.stop();
-    await refused(upgrade.then(unwrap), "ERR_STOPPED");
+    await failed(upgrade, "ERR_STOPPED");
     found([fake.backend.facts.program]);
     await fake.settle();
     await upgrader.drain();
@@ -595,10 +602,12 @@ describe("probation", () => {
     const child = await app.fake.child();
     await child.ready();
     await child.exit(134);
-    const error = await refused(upgrade.then(unwrap), "ERR_ROLLED_BACK");
+    const error = await failed(upgrade, "ERR_ROLLED_BACK");
     assert.equal(error.exitCode, 134);
     assert.equal(app.upgrader.status().state, "serving");
     assert.equal(app.fake.listeners[0]?.state, "open");
+    // Only the short wait for last words may be left.
+    await app.fake.clock.advance(250);
     assert.equal(app.fake.clock.pending, 0);
     assert.deepEqual(app.fake.descriptors, SERVING_8080);
   });
@@ -610,7 +619,7 @@ describe("probation", () => {
     child.ignore("SIGTERM");
     await child.ready();
     await child.fail("too many errors");
-    const error = await refused(upgrade.then(unwrap), "ERR_ROLLED_BACK");
+    const error = await failed(upgrade, "ERR_ROLLED_BACK");
     assert.match(error.message, /too many errors/);
     assert.deepEqual(child.signals, ["SIGTERM"]);
     await fake.clock.advance(6999);
@@ -625,16 +634,10 @@ describe("probation", () => {
     const child = await fake.child();
     await child.ready();
     upgrader.stop();
-    await refused(upgrade.then(unwrap), "ERR_STOPPED");
+    await failed(upgrade, "ERR_STOPPED");
     assert.deepEqual(child.signals, ["SIGTERM"]);
     assert.equal(await upgrader.exit, "stopped");
     await fake.clock.advance(10_000);
     assert.deepEqual(child.frames.map(({ type }) => type), ["hello", "probation", "abort"]);
   });
 });
-
-/** Back from an outcome, for {@linkcode refused}. */
-function unwrap<T>({ value, error }: { readonly value?: T; readonly error?: Error }): T {
-  if (error !== undefined) throw error;
-  return value as T;
-}
