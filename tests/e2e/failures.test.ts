@@ -262,3 +262,18 @@ test(
     );
   },
 );
+
+test(
+  "a child that dies in its probation is rolled back with ERR_ROLLED_BACK, and the next one is kept",
+  { timeout: 60_000 },
+  async (t) => {
+    const options = { probationMs: 700 };
+    const { chain, pid } = await started(t, { mode: "exit-after-ready", options });
+    await chain.get();
+    const descriptors = countDescriptors(pid);
+    const { json, text } = await chain.get("/admin/upgrade", {});
+    assert.equal(json.code, "ERR_ROLLED_BACK", text);
+    assert.equal(json.exitCode, 9);
+    await goesOn(chain, pid, descriptors);
+  },
+);

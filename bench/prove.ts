@@ -1,0 +1,168 @@
+// Proves, or disproves, that no request is lost: upgrades a loaded server many times through random runtimes and counts
+// every request with the raw-socket client of `bench/load`, which never retries.
+//
+//   npm run prove -- --upgrades 100 --every-ms 2000 --seed 1
+//
+// Ends with a table, writes bench/results/prove.json, and exits non-zero when a request was lost.
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { discover } from "../scripts/runtimes.mjs";
+import type { UpgradeReport } from "../mod.ts";
+import { startLoad } from "./load/load.ts";
+
+const { values } = parseArgs({
+  options: {
+    upgrades: { type: "string", default: "100" },
+    "every-ms": { type: "string", default: "2000" },
+    seed: { type: "string", default: "1" },
+    "think-ms": { type: "string", default: "0" },
+    only: { type: "string" },
+  },
+});
+const upgrades = Number(values.upgrades);
+const everyMs = Number(values["every-ms"]);
+const wanted = values.only?.split(",");
+const runtimes = discover().present.filter(({ name }) =>
+  wanted === undefined || wanted.includes(name)
+);
+if (runtimes.length === 0) throw new RangeError(`No runtime fits --only ${values.only}`);
+
+/** A small generator with a seed (mulberry32), so that a sequence can be repeated. */
+let state = Number(values.seed) >>> 0;
+function random(): number {
+  state = (state + 0x6d2b79f5) >>> 0;
+  let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+  mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+  return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+}
+const pick = () => runtimes[Math.floor(random() * runtimes.length)]!;
+
+const folder = mkdtempSync(join(tmpdir(), "changeover-prove-"));
+const next = join(folder, "next.json");
+const script = fileURLToPath(new URL("./prove_server.ts", import.meta.url));
+
+interface Said {
+  readonly ready?: number;
+  readonly pid?: number;
+  readonly port?: number;
+  readonly upgraded?: UpgradeReport;
+  readonly failed?: string;
+  readonly drained?: { readonly cut: number };
+}
+const said: Said[] = [];
+let wake = () => {};
+async function heard<K extends keyof Said>(
+  key: K,
+  matches: (value: Said) => boolean = () => true,
+): Promise<Said> {
+  const deadline = performance.now() + 30_000;
+  for (;;) {
+    const found = said.find((line) => line[key] !== undefined && matches(line));
+    if (found !== undefined) return found;
+    const failure = said.find((line) => line.failed !== undefined);
+    if (failure !== undefined) throw new Error(`An upgrade failed: ${failure.failed}`);
+    if (performance.now() > deadline) throw new Error(`Nobody said "${key}" in 30 s`);
+    await Promise.race([new Promise<void>((resolve) => wake = resolve), sleep(250)]);
+  }
+}
+
+const [file = "", ...args] = pick().command(script);
+const first = spawn(file, args, {
+  stdio: ["ignore", "pipe", "inherit"],
+  env: { ...process.env, NEXT: next },
+});
+createInterface({ input: first.stdout }).on("line", (line) => {
+  if (line.startsWith("{")) said.push(JSON.parse(line));
+  wake();
+});
+
+let pid = 0;
+try {
+  const ready = await heard("ready");
+  pid = ready.pid as number;
+  const load = startLoad({
+    target: { port: ready.port as number, hostname: "127.0.0.1" },
+    keepAlive: 24,
+    oneShot: 8,
+    post: 8,
+    thinkMs: Number(values["think-ms"]),
+    proberMs: 5,
+    maxMs: (upgrades + 5) * (everyMs + 1500) + 10_000,
+    label: "steady",
+  });
+  const took: number[] = [];
+  await sleep(everyMs);
+  for (let upgrade = 1; upgrade <= upgrades; upgrade++) {
+    writeFileSync(next, JSON.stringify(pick().command(script)));
+    load.mark("flip");
+    process.kill(pid, "SIGHUP");
+    const generation = upgrade + 1;
+    pid = (await heard("ready", (line) => line.ready === generation)).pid as number;
+    const { upgraded } = await heard(
+      "upgraded",
+      (line) => line.upgraded?.generation === generation,
+    );
+    took.push(upgraded?.durationMs ?? NaN);
+    await sleep(1000);
+    load.mark("steady");
+    await sleep(Math.max(0, everyMs - 1000));
+    if (upgrade % 10 === 0) {
+      const { answered, lost } = load.snapshot();
+      console.error(`${upgrade} upgrades, ${answered} answered, ${lost} lost`);
+    }
+  }
+  const report = await load.stop();
+  const cut = said.reduce((sum, { drained }) => sum + (drained?.cut ?? 0), 0);
+  took.sort((a, b) => a - b);
+  const result = {
+    command: `npm run prove -- ${process.argv.slice(2).join(" ")}`.trim(),
+    date: new Date().toISOString(),
+    machine: `${process.platform}-${process.arch}, ${cpus().length} cores`,
+    client: `node ${process.versions.node}`,
+    runtimes: runtimes.map(({ name }) => name),
+    upgrades,
+    requests: report.sent,
+    answered: report.answered,
+    lost: report.lost,
+    lossKinds: report.lossKinds,
+    proberRequests: report.prober?.sent,
+    proberLost: report.prober?.lost,
+    consistent: report.consistent,
+    connectionsCut: cut,
+    populations: report.populations,
+    windows: report.windows,
+    upgradeMs: { median: took[took.length >> 1], max: took.at(-1) },
+  };
+  mkdirSync(new URL("./results/", import.meta.url), { recursive: true });
+  writeFileSync(
+    new URL("./results/prove.json", import.meta.url),
+    JSON.stringify(result, null, 2) + "\n",
+  );
+  console.table([{
+    upgrades,
+    requests: report.sent,
+    lost: report.lost,
+    "prober lost": report.prober?.lost,
+    consistent: report.consistent,
+  }]);
+  process.exitCode = report.lost === 0 && (report.prober?.lost ?? 0) === 0 && report.consistent
+    ? 0
+    : 1;
+} finally {
+  for (const { pid: each } of said) {
+    if (each === undefined) continue;
+    try {
+      process.kill(each, each === pid ? "SIGTERM" : "SIGKILL");
+    } catch {
+      // It has left by itself, as it should.
+    }
+  }
+  rmSync(folder, { recursive: true });
+}
