@@ -4,7 +4,13 @@
  * @module
  */
 
-import type { Backend, Disposer, ExitStatus, SpawnedProcess, SpawnRequest } from "./backend/backend.ts";
+import type {
+  Backend,
+  Disposer,
+  ExitStatus,
+  SpawnedProcess,
+  SpawnRequest,
+} from "./backend/backend.ts";
 import { UpgradeError } from "./errors.ts";
 import type { Failure } from "./machine.ts";
 import { encodeFrame, type Frame, FrameDecoder, type HelloFrame, tail } from "./protocol.ts";

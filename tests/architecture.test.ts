@@ -19,7 +19,7 @@ const MAY_CALL: Readonly<Record<string, readonly string[]>> = {
   cli: ["pure", "command", "control", "core", "systemd", "cli"],
 };
 
-const PURE = ["address", "errors", "hostname", "machine", "protocol"];
+const PURE = ["address", "errors", "hostname", "machine", "machine_types", "protocol"];
 
 /** Where the names of runtimes may appear in code. */
 const KNOWS_RUNTIMES = ["src/backend/", "src/drain/", "src/serve/"];

@@ -4,6 +4,7 @@
  * @module
  */
 
+import process from "node:process";
 import { UpgradeError } from "../errors.ts";
 
 /**
@@ -25,8 +26,8 @@ export async function check(platform: string): Promise<void> {
   if (!isMainThread) {
     refuse("this is a worker thread; create it in the main thread, which owns the process");
   }
-  const { default: cluster } = await import("node:cluster");
-  if (cluster.isWorker) {
+  // A worker of node:cluster has a channel to its primary; loading the module to be sure takes milliseconds.
+  if (process.connected && (await import("node:cluster")).default.isWorker) {
     refuse(
       "this is a worker of node:cluster, whose primary owns the sockets; run one process without node:cluster, or create it in the primary",
     );
