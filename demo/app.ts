@@ -55,8 +55,9 @@ export class App {
     this.#script = join(this.#folder, "app", "server.ts");
     mkdirSync(join(this.#folder, "app"));
     copyFileSync(fileURLToPath(new URL("server.ts", import.meta.url)), this.#script);
+    writeFileSync(join(this.#folder, "package.json"), '{ "type": "module" }\n');
     // So that "../mod.ts" is there. Deno resolves imports from a link's own place, hence "src".
-    for (const name of ["mod.ts", "src", "package.json"]) {
+    for (const name of ["mod.ts", "src"]) {
       symlinkSync(fileURLToPath(new URL(`../${name}`, import.meta.url)), join(this.#folder, name));
     }
   }
@@ -87,7 +88,9 @@ export class App {
     const source = readFileSync(this.#script, "utf8");
     writeFileSync(this.#script, source.replace(VERSION_LINE, `const VERSION = "${version}";`));
     if (VERSION_LINE.exec(readFileSync(this.#script, "utf8"))?.[1] !== version) {
-      throw new Error(`Cannot edit the version in the copy of demo/server.ts: no line "const VERSION"`);
+      throw new Error(
+        `Cannot edit the version in the copy of demo/server.ts: no line "const VERSION"`,
+      );
     }
   }
 
@@ -96,7 +99,11 @@ export class App {
     const { pid } = this.serving;
     const command = JSON.stringify(runtime.command(this.#script));
     writeFileSync(join(this.#folder, "app", "next.json"), command);
-    process.kill(pid, "SIGHUP");
+    try {
+      process.kill(pid, "SIGHUP");
+    } catch (cause) {
+      throw new Error(`Process ${pid}, which served, is gone`, { cause });
+    }
     const outcome = await this.#processes!.said(
       "the upgrade is over",
       (said) => said.pid === pid && said.event.startsWith("upgrade"),

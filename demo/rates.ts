@@ -26,7 +26,9 @@ export class Rates {
     const seconds = (atMs - oldest.atMs) / 1000;
     if (seconds === 0) return new Map();
     return new Map(
-      [...counts].map(([name, count]) => [name, (count - (oldest.counts.get(name) ?? 0)) / seconds]),
+      [...counts].map((
+        [name, count],
+      ) => [name, (count - (oldest.counts.get(name) ?? 0)) / seconds]),
     );
   }
 }

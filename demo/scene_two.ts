@@ -10,7 +10,7 @@ import type { TestRuntime } from "../scripts/runtimes.mjs";
 import type { Generation } from "./app.ts";
 import { grouped, titleOf, whoIs } from "./names.ts";
 import { Rates } from "./rates.ts";
-import type { SceneOptions } from "./scene_one.ts";
+import { MAX_LOAD_MS, type SceneOptions } from "./scene_one.ts";
 import type { Style } from "./screen.ts";
 
 /** The clients; each asks again `thinkMs` after its answer. */
@@ -40,10 +40,12 @@ export async function sceneTwo(
 ): Promise<SceneTwo> {
   const { app, screen, signal, stayMs, started } = options;
   const beganMs = performance.now();
-  const load = startLoad({ target: { port: app.serving.port }, proberMs: 0, ...CLIENTS });
+  const target = { port: app.serving.port };
+  const load = startLoad({ target, proberMs: 0, maxMs: MAX_LOAD_MS, ...CLIENTS });
   started(load);
   const first = app.generations.length - 1;
   const rates = new Rates(screen.live ? LINE_MS : LINE_MS / 2);
+  rates.add(beganMs, new Map());
   let coming: Coming | undefined;
 
   const show = (): void => {
@@ -93,18 +95,16 @@ export async function sceneTwo(
       await sleep(stayMs, undefined, { signal });
       const version = `v0.0.${app.serving.number + 1}`;
       coming = { version, runtime };
-      const before = app.serving;
+      const { pid, runtime: was } = app.serving;
       if (!screen.live) {
-        screen.line(
-          `  flip to ${version}: SIGHUP to process ${before.pid} (${titleOf(before.runtime)})`,
-        );
+        screen.line(`  --- VERSION is "${version}", SIGHUP to process ${pid} (${titleOf(was)})`);
       }
       app.edit(version);
       const generation = await app.flip(runtime);
       coming = undefined;
       if (!screen.live) {
-        const took = `took over after ${grouped(generation.upgradeMs ?? 0)} ms`;
-        screen.line(`  flip to ${version}: ${whoIs(generation)} ${took}`);
+        const tookMs = grouped(generation.upgradeMs ?? 0);
+        screen.line(`  --- ${whoIs(generation)} took over after ${tookMs} ms`);
       }
     }
     await sleep(stayMs, undefined, { signal });

@@ -7,7 +7,7 @@
 import process from "node:process";
 
 /** How a text is painted. */
-export type Style = "bold" | "dim" | "good" | "bad" | "node" | "deno" | "bun";
+export type Style = "plain" | "bold" | "dim" | "good" | "bad" | "node" | "deno" | "bun";
 
 /** Where to write to; standard output. */
 export interface Output {
@@ -18,6 +18,7 @@ export interface Output {
 }
 
 const CODES: Readonly<Record<Style, string>> = {
+  plain: "0",
   bold: "1",
   dim: "2",
   good: "1;32",

@@ -288,7 +288,9 @@ function callOff(state: Upgrading | Probation, failure: Failure, accepted: boole
 
 /** The child is gone: the process serves as if nothing had happened. */
 function recover(state: Upgrading | Probation, failure: Failure): Step {
-  const committed = state.name === "upgrading" && state.phase === "committing";
+  // Also after an abort: `commit` was on its way, and the child may have taken the names before it read `abort`.
+  const committed = state.name === "upgrading" &&
+    (state.phase === "committing" || state.phase === "aborting" && state.request === null);
   return [SERVING, [
     { type: "clear-timer", timer: "upgrade" },
     { type: "clear-timer", timer: "probation" },

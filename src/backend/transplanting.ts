@@ -155,7 +155,8 @@ function pausedListener(libc: Libc, started: Started, bound: BoundAddress): List
   const kernel = libc.socket(fd)?.address;
   let state: "paused" | "open" | "retired" | "finished" = "paused";
   const own = nodeServerOf(server);
-  if (own !== undefined) pretend(own, bound, () => state === "paused" || state === "open", true);
+  // Deno's node:http cuts every connection after its next response once `listening` is false.
+  if (own !== undefined) pretend(own, bound, () => state !== "finished", true);
   return {
     server,
     fd,

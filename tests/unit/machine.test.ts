@@ -607,7 +607,8 @@ const TRANSITIONS: readonly Row[] = [
     const recovered = [
       ...RECOVER,
       "release-child",
-      ...(answer === undefined ? [] : [answer, "emit upgrade-failed"]),
+      // The child may have taken the names between commit and abort.
+      ...(answer === undefined ? ["reclaim-names"] : [answer, "emit upgrade-failed"]),
     ];
     return [
       [
