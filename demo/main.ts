@@ -15,8 +15,17 @@ const LIMIT_MS = 120_000;
 /** Exit codes by convention: 128 and the number of the signal. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
-const { values } = parseArgs({ options: { short: { type: "boolean", default: false } } });
-process.exitCode = await main(values.short);
+const short = readArgs();
+process.exitCode = short === undefined ? 2 : await main(short);
+
+function readArgs(): boolean | undefined {
+  try {
+    return parseArgs({ options: { short: { type: "boolean", default: false } } }).values.short;
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\nUsage: npm run demo [-- --short]`);
+    return undefined;
+  }
+}
 
 async function main(short: boolean): Promise<number> {
   const screen = new Screen();

@@ -210,6 +210,19 @@ describe("signals", () => {
     assert.equal(fake.status, undefined);
   });
 
+  // BUG in src/core.ts: cutNow() is called on a drain that does not run yet, and forgotten.
+  test("a second SIGTERM that comes before drain() is called cuts as well", {
+    todo: "core.ts forgets a second stop signal that comes before drain()",
+  }, async () => {
+    const { fake, server, upgrader } = await serving();
+    server.connect();
+    await fake.raise("SIGTERM");
+    await fake.raise("SIGTERM");
+    const drain = upgrader.drain();
+    assert.equal(await isPending(fake, drain), false);
+    assert.equal((await drain).cut, 1);
+  });
+
   test("SIGTERM before ready does what it does without this library", async () => {
     const fake = fakeBackend();
     await Upgrader.create({ backend: fake.backend, logger: false });

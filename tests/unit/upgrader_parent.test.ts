@@ -410,6 +410,29 @@ describe("an upgrade that fails", () => {
     });
   }
 
+  // BUG in src/succession.ts: an attempt that is over still dispatches spawn-failed, into the next attempt.
+  test("does not fail the next upgrade when its command is known at last", {
+    todo: "succession.ts dispatches spawn-failed for an attempt that is over",
+  }, async () => {
+    const found: ((command: string[]) => void)[] = [];
+    const { fake, upgrader } = await serving({
+      upgradeTimeoutMs: 100,
+      command: () => new Promise<string[]>((resolve) => found.push(resolve)),
+    });
+    const first = outcome(upgrader.upgrade());
+    await fake.clock.advance(100 + 2000 + 2000);
+    await failed(first, "ERR_UPGRADE_TIMEOUT");
+    const second = outcome(upgrader.upgrade());
+    await fake.settle();
+    found[0]?.([fake.backend.facts.program]);
+    await fake.settle();
+    found[1]?.([fake.backend.facts.program]);
+    const child = await fake.child();
+    await child.ready();
+    await child.owned();
+    assert.equal((await second).value?.pid, child.pid);
+  });
+
   test("rejects an option that upgrade() does not know, and starts nothing", async () => {
     const { fake, upgrader } = await serving();
     const { error } = await outcome(upgrader.upgrade({ retries: 3 } as never));
@@ -540,18 +563,27 @@ describe("stop", () => {
     assert.deepEqual(fake.keptAliveBy, []);
   });
 
-  test("leaves no child behind that was being started", async () => {
+  // BUG in src/succession.ts: stop does not end the attempt, so start() goes on with descriptors that are closed.
+  test("starts no child whose command is known only afterwards", {
+    todo: "succession.ts starts it, with closed descriptors",
+  }, async () => {
     let found!: (command: string[]) => void;
     const { fake, upgrader } = await serving({
       command: () => new Promise<string[]>((resolve) => found = resolve),
     });
+    let spawned = 0;
+    const spawn = fake.backend.spawn.bind(fake.backend);
+    fake.backend.spawn = (request) => {
+      spawned += 1;
+      return spawn(request);
+    };
     const upgrade = outcome(upgrader.upgrade());
     upgrader.stop();
     await failed(upgrade, "ERR_STOPPED");
     found([fake.backend.facts.program]);
     await fake.settle();
     await upgrader.drain();
-    assert.equal(fake.children.length, 0);
+    assert.equal(spawned, 0);
     assert.equal(upgrader.status().state, "exited");
   });
 
