@@ -242,14 +242,18 @@ export abstract class CommonBackend implements Backend {
   ): Promise<Listener> {
     if (inherited !== undefined) return adoptNodeServer(server, inherited, this.hooks);
     if (address.kind === "unix") await checkUnixPath(address.path);
-    return await bindNodeServer(server, address, await this.everyAddress(), this.hooks);
+    return await bindNodeServer(server, address, await this.hostnameFor(address), this.hooks);
   }
 
   async start(start: StartServer, target: ListenTarget): Promise<Listener> {
     const { address, inherited } = target;
     if (inherited !== undefined) return await this.startInherited(start, address, inherited);
     if (address.kind === "unix") await checkUnixPath(address.path);
-    return await this.startNative(start, target, nativeAt(address, await this.everyAddress()));
+    return await this.startNative(
+      start,
+      target,
+      nativeAt(address, await this.hostnameFor(address)),
+    );
   }
 
   /** Starts a server of generation 1, or one that was not inherited. */
@@ -362,8 +366,10 @@ export abstract class CommonBackend implements Backend {
     );
   }
 
-  /** The host name for every address: dual-stack where the machine has IPv6. */
-  protected everyAddress(): Promise<string> {
+  /** The host name to bind: where none was given dual-stack, or IPv4 on a machine without IPv6. */
+  protected hostnameFor(address: ListenTarget["address"]): Promise<string> {
+    if (address.kind === "unix") return Promise.resolve("");
+    if (address.hostname !== undefined) return Promise.resolve(address.hostname);
     this.#everyAddress ??= new Promise((resolve) => {
       const probe = createServer();
       probe.once("error", () => resolve("0.0.0.0"));
