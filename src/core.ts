@@ -223,6 +223,7 @@ export class Core {
         }
         this.#engine.dispatch({ type: "drained" });
       });
+      if (this.#stopSignals > 1) this.#drain.cutNow();
     }
     return await this.#drain.report;
   }
@@ -305,7 +306,7 @@ export class Core {
         this.#succession?.send({ type: effect.frame });
         break;
       case "abort-child":
-        this.#succession?.send({ type: "abort", reason: tail(effect.reason) });
+        this.#succession?.abort(effect.reason);
         break;
       case "kill-child":
         this.#succession?.kill(effect.signal);

@@ -15,6 +15,7 @@ import {
   type Frame,
   type HelloFrame,
   type ReadyFrame,
+  tail,
 } from "./protocol.ts";
 import type { UpgradeReport } from "./report.ts";
 import type { SocketRegister } from "./sockets.ts";
@@ -30,6 +31,7 @@ export class Succession {
   readonly #began: number;
   #child: Child | undefined;
   #ready: ReadyFrame | undefined;
+  #isSpawning = false;
   #sockets = 0;
   #spawnedMs = 0;
   #readyMs = 0;
@@ -61,15 +63,12 @@ export class Succession {
         once: this.#overrides,
         environment: backend.env,
       });
-      if (this.#over) {
-        // The functions of the user took longer than anybody waited.
-        const message = "Cannot upgrade: the command was known too late";
-        this.#dispatch({ type: "spawn-failed", failure: { code: "ERR_UPGRADE_TIMEOUT", message } });
-        return;
-      }
+      // The functions of the user took longer than anybody waited.
+      if (this.#over) return;
       const { entries, fds } = register.passOn();
       this.#sockets = entries.length;
       const environment = { ...env, [ENV_NAME]: formatInvitation(backend.pid) };
+      this.#isSpawning = true;
       this.#child = await Child.start(backend, { command, cwd, env: environment, fds }, {
         type: "hello",
         v: 1,
@@ -79,13 +78,19 @@ export class Succession {
         ...greeting,
       }, {
         frame: (frame) => this.#heard(frame),
-        failed: (failure) => this.#dispatch({ type: "child-failed", failure }),
-        exited: (failure) => this.#dispatch({ type: "child-exited", failure }),
+        failed: (failure) => this.#tell({ type: "child-failed", failure }),
+        exited: (failure) => this.#tell({ type: "child-exited", failure }),
       });
+      if (this.#over) {
+        // It came to be after everybody had given it up; it must not be left behind.
+        this.#child.kill("SIGKILL");
+        this.#child.release();
+        return;
+      }
       this.#spawnedMs = this.#elapsed();
-      this.#dispatch({ type: "spawned" });
+      this.#tell({ type: "spawned" });
     } catch (error) {
-      this.#dispatch({ type: "spawn-failed", failure: toFailure(error, "ERR_SPAWN") });
+      this.#tell({ type: "spawn-failed", failure: toFailure(error, "ERR_SPAWN") });
     }
   }
 
@@ -94,12 +99,22 @@ export class Succession {
     this.#child?.send(frame);
   }
 
+  /** Calls it off: tells the child, or starts none. */
+  abort(reason: string): void {
+    if (this.#isSpawning) {
+      this.send({ type: "abort", reason: tail(reason) });
+      return;
+    }
+    this.#tell({ type: "spawn-failed", failure: { code: "ERR_ABORTED", message: reason } });
+    this.#over = true;
+  }
+
   /** Sends the child a signal. */
   kill(signal: string): void {
     this.#child?.kill(signal);
   }
 
-  /** Lets go of the child; one that has not been started is not started any more. */
+  /** Lets go of the child; one that has not been started is not started any more, and nothing more is told. */
   release(): void {
     this.#over = true;
     this.#child?.release();
@@ -121,6 +136,10 @@ export class Succession {
     };
   }
 
+  #tell(event: Event): void {
+    if (!this.#over) this.#dispatch(event);
+  }
+
   #elapsed(): number {
     return this.#backend.clock.now() - this.#began;
   }
@@ -130,16 +149,16 @@ export class Succession {
       case "ready":
         this.#ready = frame;
         this.#readyMs = this.#elapsed();
-        this.#dispatch({ type: "child-ready" });
+        this.#tell({ type: "child-ready" });
         break;
       case "fail":
-        this.#dispatch({
+        this.#tell({
           type: "child-failed",
           failure: reportedFailure(frame.message, frame.stack),
         });
         break;
       case "owned":
-        this.#dispatch({ type: "commit-acked" });
+        this.#tell({ type: "commit-acked" });
         break;
     }
   }

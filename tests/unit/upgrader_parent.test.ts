@@ -410,10 +410,7 @@ describe("an upgrade that fails", () => {
     });
   }
 
-  // BUG in src/succession.ts: an attempt that is over still dispatches spawn-failed, into the next attempt.
-  test("does not fail the next upgrade when its command is known at last", {
-    todo: "succession.ts dispatches spawn-failed for an attempt that is over",
-  }, async () => {
+  test("does not fail the next upgrade when its command is known at last", async () => {
     const found: ((command: string[]) => void)[] = [];
     const { fake, upgrader } = await serving({
       upgradeTimeoutMs: 100,
@@ -563,10 +560,7 @@ describe("stop", () => {
     assert.deepEqual(fake.keptAliveBy, []);
   });
 
-  // BUG in src/succession.ts: stop does not end the attempt, so start() goes on with descriptors that are closed.
-  test("starts no child whose command is known only afterwards", {
-    todo: "succession.ts starts it, with closed descriptors",
-  }, async () => {
+  test("starts no child whose command is known only afterwards", async () => {
     let found!: (command: string[]) => void;
     const { fake, upgrader } = await serving({
       command: () => new Promise<string[]>((resolve) => found = resolve),
