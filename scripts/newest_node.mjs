@@ -1,5 +1,8 @@
-// `npm run demo`: starts the demo with the newest Node that `npm ci` has brought. Plain JavaScript, because the
-// Node of this machine may be 20, which cannot read TypeScript.
+// Runs a TypeScript program (the demo, the proof) with the newest Node that `npm ci` has brought:
+//
+//   node scripts/newest_node.mjs demo/main.ts [options]
+//
+// Plain JavaScript, because the Node of this machine may be 20, which cannot read TypeScript.
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { join } from "node:path";
@@ -8,13 +11,14 @@ import { discover, root } from "./runtimes.mjs";
 
 const OLDEST = 24;
 
+const [program = "", ...args] = process.argv.slice(2);
 const executable = newestNode();
 if (process.platform === "win32") {
-  explain("The demo sends signals and passes sockets to other processes: it needs Linux or macOS.");
+  explain("This sends signals and passes sockets to other processes: it needs Linux or macOS.");
 } else if (executable === undefined) {
   const whys = discover().missing.map(({ name, why }) => `  ${name}: ${why}`);
   explain(
-    `The demo needs Node ${OLDEST} or newer, from "npm ci" or as "node":\n${whys.join("\n")}`,
+    `This needs Node ${OLDEST} or newer, from "npm ci" or as "node":\n${whys.join("\n")}`,
   );
 } else {
   start(executable);
@@ -30,10 +34,10 @@ function newestNode() {
 }
 
 function start(executable) {
-  const child = spawn(executable, [join(root, "demo/main.ts"), ...process.argv.slice(2)], {
+  const child = spawn(executable, [join(root, program), ...args], {
     stdio: "inherit",
   });
-  // The demo cleans up and then ends; this process waits for it, or npm would print over it.
+  // The program cleans up and then ends; this process waits for it, or npm would print over it.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     process.on(signal, () => child.kill(signal));
   }
