@@ -143,7 +143,11 @@ async function runDemo(
 ): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), "co-demo-"));
   try {
-    const child = spawn(process.execPath, [join(root, "scripts/newest_node.mjs"), "demo/main.ts", "--short"], {
+    const child = spawn(process.execPath, [
+      join(root, "scripts/newest_node.mjs"),
+      "demo/main.ts",
+      "--short",
+    ], {
       env: { ...process.env, TMPDIR: folder },
       stdio: ["ignore", "pipe", "pipe"],
     });
