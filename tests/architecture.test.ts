@@ -19,7 +19,18 @@ const MAY_CALL: Readonly<Record<string, readonly string[]>> = {
   cli: ["pure", "command", "control", "core", "systemd", "cli"],
 };
 
-const PURE = ["address", "errors", "hostname", "machine", "machine_types", "protocol"];
+const PURE = [
+  "address",
+  "errors",
+  "hostname",
+  "machine",
+  "machine_child",
+  "machine_leaving",
+  "machine_owner",
+  "machine_rows",
+  "machine_types",
+  "protocol",
+];
 
 /** Where the names of runtimes may appear in code. */
 const KNOWS_RUNTIMES = ["src/backend/", "src/drain/", "src/serve/"];

@@ -1,0 +1,129 @@
+/**
+ * The child's rows of the state machine: from the start of the process until it is the owner.
+ *
+ * @module
+ */
+
+import type { Failure, Starting } from "./machine_types.ts";
+import { answer, emit, ignore, refuse, reject, type Row, type Step } from "./machine_rows.ts";
+
+/** Leaves before having become the owner. What was accepted, if anything, is drained by `drain()`. */
+function abandon(state: Starting, because: "stopped" | "aborted", failure: Failure): Step {
+  return [
+    { name: "stopping", because, child: false, drained: false },
+    [
+      ...reject(state.ready, failure),
+      { type: "stop-accepting" },
+      { type: "close-inherited" },
+      ...(state.parent === "alive" ? [] : [{ type: "remove-names" } as const]),
+      { type: "resolve-exit", reason: "stopped" },
+      emit(because === "aborted" ? "aborted" : "stopping"),
+    ],
+  ];
+}
+
+/** The parent cannot decide any more: what it would have said next is done without it. */
+function withoutParent(state: Starting): Step {
+  const next: Starting = { ...state, parent: "gone" };
+  switch (state.phase) {
+    case "initialising":
+    case "opening":
+    case "owning":
+      return [next, [emit("parent-gone")]];
+    case "announced":
+    case "probation":
+      return [{ ...next, phase: "owning" }, [emit("parent-gone"), { type: "take-names" }]];
+  }
+}
+
+/** Before the first `ready()` has been answered. */
+export const starting: Row<"starting"> = {
+  "ready-called": (state, event) =>
+    state.phase === "initialising"
+      ? [{ ...state, phase: "opening", ready: event.request }, [
+        { type: "close-inherited" },
+        { type: "start-accepting" },
+      ]]
+      : refuse("ERR_NOT_READY", "Cannot become ready: ready() was called already")(state, event),
+  "opened": (state) => {
+    if (state.phase !== "opening") return ignore("nothing was being opened")(state);
+    return state.parent === "alive"
+      ? [{ ...state, phase: "announced" }, [{ type: "send-parent", frame: "ready" }]]
+      : [{ ...state, phase: "owning" }, [{ type: "take-names" }]];
+  },
+  "open-failed": (state, event) => {
+    if (state.phase !== "opening") return ignore("nothing was being opened")(state);
+    // Without a parent the application may mend it and call ready() again.
+    return state.parent === "alive"
+      ? [{ ...state, phase: "initialising", ready: null }, [
+        { type: "fail-to-parent", failure: event.failure },
+        ...reject(state.ready, event.failure),
+      ]]
+      : [{ ...state, phase: "initialising", ready: null }, reject(state.ready, event.failure)];
+  },
+  "names-taken": (state) => {
+    if (state.phase !== "owning") return ignore("no name was being taken over")(state);
+    return [{ name: "serving" }, [
+      ...(state.parent === "alive" ? [{ type: "send-parent", frame: "owned" } as const] : []),
+      ...answer(state.ready),
+      emit("ready"),
+    ]];
+  },
+  "names-failed": (state, event) => {
+    if (state.phase !== "owning") return ignore("no name was being taken over")(state);
+    switch (state.parent) {
+      case "alive": {
+        // The parent still accepts and still has the names: it goes on, this process leaves.
+        const [next, effects] = abandon(state, "aborted", event.failure);
+        return [next, [{ type: "fail-to-parent", failure: event.failure }, ...effects]];
+      }
+      case "none":
+        return [
+          { ...state, phase: "initialising", ready: null },
+          reject(state.ready, event.failure),
+        ];
+      case "gone":
+        // Nobody else is left: serving without a PID file beats not serving. The failure is logged.
+        return [{ name: "serving" }, [...answer(state.ready), emit("ready")]];
+    }
+  },
+  "parent-probation": (state) =>
+    state.phase === "announced"
+      ? [{ ...state, phase: "probation", ready: null }, answer(state.ready)]
+      : ignore("this process has not said that it is ready")(state),
+  "parent-commit": (state) =>
+    state.phase === "announced" || state.phase === "probation"
+      ? [{ ...state, phase: "owning" }, [{ type: "take-names" }]]
+      : ignore("this process has not said that it is ready")(state),
+  "parent-abort": (state, event) =>
+    abandon(state, "aborted", {
+      code: "ERR_ABORTED",
+      message: `Cannot take over: the parent called the upgrade off (${event.reason})`,
+    }),
+  "parent-gone": (state) =>
+    state.parent === "alive" ? withoutParent(state) : ignore("there is no parent")(state),
+  "upgrade-requested": refuse(
+    "ERR_NOT_READY",
+    "Cannot upgrade: the process is not ready yet; call ready() first",
+  ),
+  "spawned": ignore("no child was started"),
+  "spawn-failed": ignore("no child was started"),
+  "child-ready": ignore("no child was started"),
+  "child-failed": ignore("no child was started"),
+  "commit-acked": ignore("no child was started"),
+  "child-exited": ignore("no child was started"),
+  "timeout": ignore("no upgrade is running"),
+  "kill-timeout": ignore("no child was told to go"),
+  "probation-over": ignore("no child is on probation"),
+  "stop-called": (state) => {
+    const failure: Failure = {
+      code: "ERR_STOPPED",
+      message: "Cannot become ready: the process was stopped",
+    };
+    const [next, effects] = abandon(state, "stopped", failure);
+    return state.parent === "alive"
+      ? [next, [{ type: "fail-to-parent", failure }, ...effects]]
+      : [next, effects];
+  },
+  "drained": ignore("nothing drains before ready"),
+};
