@@ -22,6 +22,7 @@ const MAY_CALL: Readonly<Record<string, readonly string[]>> = {
 const PURE = [
   "address",
   "errors",
+  "frames",
   "hostname",
   "machine",
   "machine_child",

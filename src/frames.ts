@@ -1,0 +1,123 @@
+/**
+ * The frames of the wire protocol, version 1, field by field; `protocol.ts` writes and reads them.
+ *
+ * @module
+ */
+
+/** What an inherited descriptor is. */
+export type SocketKind = "tcp" | "unix" | "udp" | "raw";
+
+/** One inherited descriptor as `hello` announces it. */
+export interface SocketEntry {
+  /** Its number in the child. */
+  readonly fd: number;
+  /** What it is. */
+  readonly kind: SocketKind;
+  /** The name under which the child claims it. */
+  readonly identity: string;
+  /** Where the kernel says it is bound: `host:port`, `[host]:port` or `unix:path`; empty for raw descriptors. */
+  readonly address: string;
+}
+
+/** A generation that still has connections to finish. */
+export interface DrainingGeneration {
+  /** Its process id. */
+  readonly pid: number;
+  /** Which process in the chain it is. */
+  readonly generation: number;
+}
+
+/** First frame, parent to child: who the parent is and what the child inherits. */
+export interface HelloFrame {
+  /** First frame of the parent. */
+  readonly type: "hello";
+  /** Version of the protocol. */
+  readonly v: 1;
+  /** Generation of the child. */
+  readonly generation: number;
+  /** Process id of the parent. */
+  readonly pid: number;
+  /** Runtime of the parent. */
+  readonly runtime: string;
+  /** What the child inherits. */
+  readonly sockets: readonly SocketEntry[];
+  /** How long the child has until it must be ready, in milliseconds from now. */
+  readonly deadlineMs: number;
+  /** How long the parent will watch the child before it commits, in milliseconds. */
+  readonly probationMs: number;
+  /** Older generations that are still draining. */
+  readonly draining: readonly DrainingGeneration[];
+  /** Bytes of application state that follow; absent when there are none. */
+  readonly state?: number;
+}
+
+/** Child to parent: I have all I need and I am serving. */
+export interface ReadyFrame {
+  /** The child serves. */
+  readonly type: "ready";
+  /** Process id of the child. */
+  readonly pid: number;
+  /** Generation of the child. */
+  readonly generation: number;
+  /** Runtime of the child. */
+  readonly runtime: string;
+  /** Version of the runtime. */
+  readonly version: string;
+  /** Identities of the inherited sockets that the child claimed. */
+  readonly used: readonly string[];
+}
+
+/** Child to parent: I cannot take over. */
+export interface FailFrame {
+  /** The child cannot take over. */
+  readonly type: "fail";
+  /** Why. */
+  readonly message: string;
+  /** Tail of the stack, or empty. */
+  readonly stack: string;
+}
+
+/** Parent to child: I watch you for a while; both of us accept. */
+export interface ProbationFrame {
+  /** The child is watched. */
+  readonly type: "probation";
+}
+
+/** Parent to child: take the names over (PID file, Unix paths, control socket). */
+export interface CommitFrame {
+  /** The child is to take over. */
+  readonly type: "commit";
+}
+
+/** Child to parent: the names are mine. */
+export interface OwnedFrame {
+  /** The child has taken over. */
+  readonly type: "owned";
+}
+
+/** Parent to child: the upgrade is called off. */
+export interface AbortFrame {
+  /** The child is to go. */
+  readonly type: "abort";
+  /** Why. */
+  readonly reason: string;
+}
+
+/** Any frame of version 1. */
+export type Frame =
+  | HelloFrame
+  | ReadyFrame
+  | FailFrame
+  | ProbationFrame
+  | CommitFrame
+  | OwnedFrame
+  | AbortFrame;
+
+/** What the environment variable says. */
+export interface Invitation {
+  readonly v: 1;
+  /** The channel's descriptor. */
+  readonly fd: number;
+  /** Process id of the parent. */
+  readonly ppid: number;
+}
