@@ -154,6 +154,20 @@ export function findSocket(
   return matching.find(({ fd }) => registrations(libc, fd).length > 0) ?? first;
 }
 
+/**
+ * Finds the descriptor by which a server listens on the inherited socket already: `Bun.listen` takes `fd`.
+ *
+ * @param libc The C library.
+ * @param inherited The inherited descriptor.
+ * @returns That number or a duplicate of it; `undefined` when the event loop waits for none.
+ */
+export function findTaken(libc: Libc, inherited: number): number | undefined {
+  const inode = socketInode(libc, inherited);
+  return [...sockets(libc)].find(([fd, other]) =>
+    other === inode && registrations(libc, fd).length > 0
+  )?.[0];
+}
+
 function matches(socket: SocketInfo, expected: ExpectedSocket): boolean {
   const { address } = socket;
   if ("path" in address) return expected.path === undefined || expected.path === address.path;

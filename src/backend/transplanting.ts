@@ -15,6 +15,7 @@ import {
   boundAddress,
   type ExpectedSocket,
   findSocket,
+  findTaken,
   pause,
   type Paused,
   placeholder,
@@ -93,12 +94,12 @@ export abstract class TransplantingBackend extends CommonBackend {
       if (adopted !== undefined) return adopted;
       try {
         await this.settled(server, address);
-        const found = findSocket(libc, before, {
+        const own = findTaken(libc, fd) ?? findSocket(libc, before, {
           type: "stream",
           ...(at.path === undefined ? { hostname: at.hostname as string } : { path: at.path }),
-        });
-        if (registrations(libc, found.fd).length === 0) await registered(libc, found.fd);
-        const { paused, deferAccept } = transplant(libc, found.fd, fd);
+        }).fd;
+        if (registrations(libc, own).length === 0) await registered(libc, own);
+        const { paused, deferAccept } = transplant(libc, own, fd);
         return pausedListener(libc, { server, paused, deferAccept }, bound);
       } catch (error) {
         closeServer(server);
