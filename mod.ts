@@ -34,6 +34,7 @@ export type {
   SignalOptions,
   UpgraderOptions,
 } from "./src/options.ts";
+export type { HandOverOptions, ProduceState, ReceivedState, StateSource } from "./src/hand_over.ts";
 export type { Address, AddressInput, BoundAddress } from "./src/address.ts";
 export type { ProcessFacts } from "./src/command_line.ts";
 export type {

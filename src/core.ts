@@ -16,6 +16,7 @@ import {
 } from "./drain/drain.ts";
 import { Engine, type OuterEffect } from "./engine.ts";
 import { UpgradeError } from "./errors.ts";
+import { Offers, Receiving } from "./hand_over.ts";
 import {
   type Failure,
   initialState,
@@ -54,6 +55,10 @@ export class Core {
   readonly parentGone: Promise<void>;
   /** Inherited and used sockets. */
   readonly register: SocketRegister;
+  /** Application state that this process can hand over. */
+  readonly offers: Offers = new Offers();
+  /** Application state that the parent hands over. */
+  readonly receiving: Receiving;
   readonly #backend: Backend;
   readonly #options: ResolvedOptions;
   readonly #parent: Parent | undefined;
@@ -84,6 +89,7 @@ export class Core {
     const hello = parent?.hello;
     this.generation = hello?.generation ?? 1;
     this.register = new SocketRegister(hello?.sockets);
+    this.receiving = new Receiving(hello?.offers ?? [], (frame) => parent?.send(frame));
     this.#names = new Names(options.pidFile, backend.pid);
     this.#draining = hello === undefined
       ? []
@@ -101,6 +107,7 @@ export class Core {
       frame: (frame) => this.#fromParent(frame),
       garbled: (error) => this.#garbledParent(error),
       gone: () => {
+        this.receiving.end("the parent has died");
         this.#draining = this.#draining.filter(({ pid }) => pid !== parent.hello.pid);
         this.#resolveParentGone();
         this.#engine.dispatch({ type: "parent-gone" });
@@ -178,6 +185,8 @@ export class Core {
           this.#succession = new Succession(
             this.#backend,
             overrides,
+            this.offers,
+            (message) => this.log("warn", message),
             (event) => this.#engine.dispatch(event),
           );
         }
@@ -300,6 +309,7 @@ export class Core {
           deadlineMs: this.#options.upgradeTimeoutMs,
           probationMs: this.#options.probationMs,
           draining: this.#livingDraining(),
+          ...(this.offers.names.length === 0 ? {} : { offers: this.offers.names }),
         }, this.#options.command);
         break;
       case "send-child":
@@ -372,11 +382,16 @@ export class Core {
   }
 
   #entered(state: State): void {
+    if (state.name !== "starting") this.receiving.end("this process has left its initialisation");
     if (state.name !== "starting") this.#parent?.keepAlive(false);
   }
 
   #fromParent(frame: Frame): void {
     switch (frame.type) {
+      case "chunk":
+      case "end":
+        this.receiving.heard(frame);
+        break;
       case "probation":
         this.#engine.dispatch({ type: "parent-probation" });
         break;

@@ -47,8 +47,8 @@ export interface HelloFrame {
   readonly probationMs: number;
   /** Older generations that are still draining. */
   readonly draining: readonly DrainingGeneration[];
-  /** Bytes of application state that follow; absent when there are none. */
-  readonly state?: number;
+  /** Names of application state that the child may take; absent when there are none. */
+  readonly offers?: readonly string[];
 }
 
 /** Child to parent: I have all I need and I am serving. */
@@ -65,6 +65,42 @@ export interface ReadyFrame {
   readonly version: string;
   /** Identities of the inherited sockets that the child claimed. */
   readonly used: readonly string[];
+}
+
+/** Child to parent, before `ready`: send me this state. */
+export interface TakeFrame {
+  /** The child wants state. */
+  readonly type: "take";
+  /** One of `offers`; each can be taken once. */
+  readonly name: string;
+}
+
+/** Child to parent: so much of this state has been consumed; the parent is at most a mebibyte ahead. */
+export interface MoreFrame {
+  /** The child wants more. */
+  readonly type: "more";
+  /** Of which state. */
+  readonly name: string;
+  /** How many bytes were consumed since the last such frame. */
+  readonly bytes: number;
+}
+
+/** Parent to child: the next bytes of a state. */
+export interface ChunkFrame {
+  /** Bytes of state. */
+  readonly type: "chunk";
+  /** Of which. */
+  readonly name: string;
+  /** In base64 (RFC 4648, section 4). */
+  readonly data: string;
+}
+
+/** Parent to child: this state is complete. */
+export interface EndFrame {
+  /** The state is complete. */
+  readonly type: "end";
+  /** Which. */
+  readonly name: string;
 }
 
 /** Child to parent: I cannot take over. */
@@ -107,6 +143,10 @@ export interface AbortFrame {
 export type Frame =
   | HelloFrame
   | ReadyFrame
+  | TakeFrame
+  | MoreFrame
+  | ChunkFrame
+  | EndFrame
   | FailFrame
   | ProbationFrame
   | CommitFrame

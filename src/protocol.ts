@@ -26,6 +26,7 @@ export const ENV_NAME = "CHANGEOVER";
 
 const MAX_SOCKETS = 65_536;
 const MAX_TEXT = 65_536;
+const MAX_NAME = 255;
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -69,6 +70,17 @@ function list<T>(from: Json, key: string, item: (value: unknown) => T): T[] {
   return value.map(item);
 }
 
+function strings(from: Json, key: string): string[] {
+  return list(
+    from,
+    key,
+    (value) =>
+      typeof value === "string"
+        ? value
+        : fail(`Cannot read frame: "${key}" must be a list of strings`),
+  );
+}
+
 const KINDS: readonly string[] = ["tcp", "unix", "udp", "raw"] satisfies SocketKind[];
 
 function socketEntry(value: unknown): SocketEntry {
@@ -110,7 +122,7 @@ const READERS: { readonly [T in Frame["type"]]: (from: Json) => Extract<Frame, {
     deadlineMs: integer(from, "deadlineMs", 0),
     probationMs: integer(from, "probationMs", 0),
     draining: list(from, "draining", drainingEntry),
-    ...(from["state"] === undefined ? {} : { state: integer(from, "state", 0) }),
+    ...(from["offers"] === undefined ? {} : { offers: strings(from, "offers") }),
   }),
   ready: (from) => ({
     type: "ready",
@@ -118,15 +130,20 @@ const READERS: { readonly [T in Frame["type"]]: (from: Json) => Extract<Frame, {
     generation: integer(from, "generation", 2),
     runtime: text(from, "runtime", 64),
     version: text(from, "version", 256),
-    used: list(
-      from,
-      "used",
-      (value) =>
-        typeof value === "string"
-          ? value
-          : fail('Cannot read frame: "used" must be a list of strings'),
-    ),
+    used: strings(from, "used"),
   }),
+  take: (from) => ({ type: "take", name: text(from, "name", MAX_NAME) }),
+  more: (from) => ({
+    type: "more",
+    name: text(from, "name", MAX_NAME),
+    bytes: integer(from, "bytes", 1),
+  }),
+  chunk: (from) => ({
+    type: "chunk",
+    name: text(from, "name", MAX_NAME),
+    data: text(from, "data", MAX_FRAME_BYTES),
+  }),
+  end: (from) => ({ type: "end", name: text(from, "name", MAX_NAME) }),
   fail: (from) => ({ type: "fail", message: text(from, "message"), stack: text(from, "stack") }),
   probation: () => ({ type: "probation" }),
   commit: () => ({ type: "commit" }),

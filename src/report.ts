@@ -23,6 +23,8 @@ export interface UpgradeReport {
   readonly version: string;
   /** How many sockets were passed. */
   readonly sockets: number;
+  /** How many bytes of application state were handed over. */
+  readonly stateBytes: number;
   /** From the request until the successor was the owner, in milliseconds. */
   readonly durationMs: number;
   /** When each step was over, in milliseconds after the request. */

@@ -7,6 +7,7 @@
 import type { Backend } from "./backend/backend.ts";
 import { Child, reportedFailure, toFailure } from "./child.ts";
 import { resolveCommand } from "./command.ts";
+import type { HandingOver, Offers } from "./hand_over.ts";
 import type { Event } from "./machine.ts";
 import type { CommandOptions } from "./options.ts";
 import {
@@ -21,7 +22,10 @@ import type { UpgradeReport } from "./report.ts";
 import type { SocketRegister } from "./sockets.ts";
 
 /** What the parent tells a child besides who it is and what it passes. */
-export type Greeting = Pick<HelloFrame, "generation" | "deadlineMs" | "probationMs" | "draining">;
+export type Greeting = Pick<
+  HelloFrame,
+  "generation" | "deadlineMs" | "probationMs" | "draining" | "offers"
+>;
 
 /** One attempt to be replaced. */
 export class Succession {
@@ -33,16 +37,33 @@ export class Succession {
   #ready: ReadyFrame | undefined;
   #isSpawning = false;
   #sockets = 0;
+  readonly #state: HandingOver;
+  #owned = false;
   #spawnedMs = 0;
   #readyMs = 0;
   #over = false;
 
-  /** @param dispatch Is told what becomes of it. */
-  constructor(backend: Backend, overrides: CommandOptions, dispatch: (event: Event) => void) {
+  /**
+   * @param offers State that the child may take.
+   * @param warn Is told what changes nothing.
+   * @param dispatch Is told what becomes of it.
+   */
+  constructor(
+    backend: Backend,
+    overrides: CommandOptions,
+    offers: Offers,
+    warn: (message: string) => void,
+    dispatch: (event: Event) => void,
+  ) {
     this.#backend = backend;
     this.#overrides = overrides;
     this.#dispatch = dispatch;
     this.#began = backend.clock.now();
+    this.#state = offers.begin({
+      send: (frame) => this.send(frame),
+      fail: (failure) => this.#tell({ type: "child-failed", failure }),
+      warn,
+    });
   }
 
   /** Identities of the sockets that the child has claimed. */
@@ -101,6 +122,7 @@ export class Succession {
 
   /** Calls it off: tells the child, or starts none. */
   abort(reason: string): void {
+    this.#state.end(false);
     if (this.#isSpawning) {
       this.send({ type: "abort", reason: tail(reason) });
       return;
@@ -117,6 +139,7 @@ export class Succession {
   /** Lets go of the child; one that has not been started is not started any more, and nothing more is told. */
   release(): void {
     this.#over = true;
+    this.#state.end(this.#owned);
     this.#child?.release();
   }
 
@@ -131,6 +154,7 @@ export class Succession {
       runtime,
       version,
       sockets: this.#sockets,
+      stateBytes: this.#state.bytes,
       durationMs: ownedMs,
       steps: { spawnedMs: this.#spawnedMs, readyMs: this.#readyMs, ownedMs },
     };
@@ -157,7 +181,13 @@ export class Succession {
           failure: reportedFailure(frame.message, frame.stack),
         });
         break;
+      case "take":
+      case "more":
+        // Once it is ready it has what it needs.
+        if (this.#ready === undefined) this.#state.heard(frame);
+        break;
       case "owned":
+        this.#owned = true;
         this.#tell({ type: "commit-acked" });
         break;
     }

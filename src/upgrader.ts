@@ -14,6 +14,7 @@ import { Core, failFrame } from "./core.ts";
 import { type Descriptors, descriptorsOf } from "./descriptors.ts";
 import type { DrainReport } from "./drain/drain.ts";
 import { UpgradeError } from "./errors.ts";
+import type { HandOverOptions, ProduceState, ReceivedState } from "./hand_over.ts";
 import {
   checkCommandOptions,
   checkInteger,
@@ -197,6 +198,44 @@ export class Upgrader extends EventTarget {
   async upgrade(options: CommandOptions = {}): Promise<UpgradeReport> {
     checkKeys(options, ["command", "env", "cwd"], "the options of upgrade()");
     return await this.#core.upgrade(checkCommandOptions(options));
+  }
+
+  /**
+   * Offers application state to successors.
+   *
+   * @param name Under which a successor takes it.
+   * @param produce Called for each successor that asks for it, after it has started and before it is ready, so that
+   * the state is fresh. Bytes, text, or an async iterable of them, which is read at the pace of the successor. If it
+   * throws, the upgrade fails with `ERR_ABORTED` and this process goes on.
+   * @param options `freeze` is called before, `thaw` when the upgrade has failed afterwards.
+   * @returns Withdraws the offer.
+   * @throws {TypeError} When the name is none or taken, or something is no function.
+   *
+   * @example
+   * ```ts no-eval
+   * declare const upgrader: import("@changeover/changeover").Upgrader;
+   * const cache = new Map<string, unknown>(Object.entries(
+   *   await (await upgrader.received("cache"))?.json() ?? {},
+   * ));
+   * upgrader.handOver("cache", () => JSON.stringify(Object.fromEntries(cache)));
+   * ```
+   */
+  handOver(name: string, produce: ProduceState, options: HandOverOptions = {}): () => void {
+    checkKeys(options, ["freeze", "thaw"], "the options of handOver()");
+    return this.#core.offers.add(name, produce, options);
+  }
+
+  /**
+   * Takes application state from the parent; to be called before `ready()`.
+   *
+   * @param name As the parent called it.
+   * @returns A stream of bytes with `bytes()`, `text()` and `json()` for the whole; `undefined` when there is no parent,
+   * when it offers none of that name, or when it was taken already.
+   * @throws {TypeError} When the name is none.
+   */
+  // deno-lint-ignore require-await -- a promise, so that asking may take time one day
+  async received(name: string): Promise<ReceivedState | undefined> {
+    return this.#core.receiving.take(name);
   }
 
   /** Leaves without a successor: interrupts a running upgrade and resolves `exit` with `"stopped"`. */

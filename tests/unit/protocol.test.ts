@@ -39,9 +39,13 @@ const FRAMES: readonly Frame[] = [
     deadlineMs: 0,
     probationMs: 1,
     draining: [],
-    state: 0,
+    offers: ["cache"],
   },
   { type: "ready", pid: 101, generation: 2, runtime: "bun", version: "1.4.5", used: ["a", "b"] },
+  { type: "take", name: "cache" },
+  { type: "more", name: "cache", bytes: 1 },
+  { type: "chunk", name: "cache", data: "AAEC/w==" },
+  { type: "end", name: "cache" },
   { type: "fail", message: "no\ndatabase \u{1f5ff}", stack: "Error\n    at x" },
   { type: "probation" },
   { type: "commit" },
@@ -107,7 +111,7 @@ describe("a frame", () => {
   });
 
   test("of an unknown type is left out", () => {
-    for (const type of ["state", "", "__proto__", "constructor", "toString"]) {
+    for (const type of ["unheard", "", "__proto__", "constructor", "toString"]) {
       assert.deepEqual(decode(line({ v: 1, type }), encodeFrame({ type: "owned" })), [
         { type: "owned" },
       ]);
@@ -164,7 +168,7 @@ describe("the decoder", () => {
   test("throws ERR_PROTOCOL and nothing else, whatever a frame's fields are", () => {
     const type = fc.constantFrom(...FRAMES.map((frame) => frame.type));
     const key = fc.constantFrom(
-      ...["generation", "pid", "runtime", "sockets", "deadlineMs", "state", "used", "reason"],
+      ...["generation", "pid", "runtime", "sockets", "deadlineMs", "offers", "used", "reason"],
     );
     fc.assert(
       fc.property(type, fc.dictionary(key, fc.jsonValue({ maxDepth: 2 })), (type, fields) => {
@@ -233,7 +237,7 @@ describe("a field", () => {
     [hello, "runtime", [1, null, undefined, "x".repeat(65)]],
     [hello, "deadlineMs", [-1, 0.5, "1", undefined]],
     [hello, "probationMs", [-1, 0.5, "1", undefined]],
-    [hello, "state", [-1, 0.5, "1", null]],
+    [hello, "offers", [-1, 0.5, "1", null, [1]]],
     [hello, "draining", [undefined, {}, [null], [{ pid: 1 }], [{ pid: 0, generation: 1 }]]],
     [hello, "sockets", [
       undefined,

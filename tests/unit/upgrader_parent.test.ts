@@ -99,6 +99,7 @@ describe("an upgrade that succeeds", () => {
       runtime: "bun",
       version: "9.9",
       sockets: 1,
+      stateBytes: 0,
       durationMs: 100,
       steps: { spawnedMs: 0, readyMs: 70, ownedMs: 100 },
     };
