@@ -35,6 +35,8 @@ export type {
   UpgraderOptions,
 } from "./src/options.ts";
 export type { HandOverOptions, ProduceState, ReceivedState, StateSource } from "./src/hand_over.ts";
+export type { UpgradeRecord } from "./src/history.ts";
+export type { HealthCheck, WatchedChild } from "./src/watch.ts";
 export type { Address, AddressInput, BoundAddress } from "./src/address.ts";
 export type { ProcessFacts } from "./src/command_line.ts";
 export type {
@@ -51,7 +53,8 @@ export type {
   SpawnRequest,
   StartServer,
 } from "./src/backend/backend.ts";
-export type { DrainReport } from "./src/drain/drain.ts";
+export type { DrainCounts, DrainReport, ServerDrainReport } from "./src/drain/drain.ts";
+export type { DrainContext, FinishWork, WorkOptions } from "./src/drain/application.ts";
 export type { LifecycleEvent, StateName } from "./src/machine.ts";
 export type { DrainingGeneration } from "./src/protocol.ts";
 export type { SocketAddress } from "./src/sockets.ts";

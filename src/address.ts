@@ -21,7 +21,7 @@ export type AddressInput =
 /** A checked address in canonical spelling; `hostname: undefined` means every address. */
 export type Address =
   | {
-    readonly kind: "tcp";
+    readonly kind: "tcp" | "udp";
     readonly hostname: string | undefined;
     readonly port: number;
     readonly name?: string;
@@ -30,7 +30,7 @@ export type Address =
 
 /** Where a socket is bound, as the kernel says (`getsockname(2)`). */
 export type BoundAddress =
-  | { readonly kind: "tcp"; readonly hostname: string; readonly port: number }
+  | { readonly kind: "tcp" | "udp"; readonly hostname: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string };
 
 /**
@@ -75,16 +75,33 @@ export function parseAddress(input: AddressInput): Address {
 }
 
 /**
+ * The same for UDP: checks what a user wrote, and takes the port as one of UDP.
+ *
+ * @param input See {@linkcode parseAddress}.
+ * @returns The address, of kind `"udp"`.
+ * @throws {TypeError} As `parseAddress`.
+ * @throws {UpgradeError} `ERR_ADDRESS` as `parseAddress`, and for a path.
+ */
+export function parseDatagramAddress(input: AddressInput): Address {
+  const address = parseAddress(input);
+  if (address.kind !== "unix") return { ...address, kind: "udp" };
+  throw new UpgradeError(
+    "ERR_ADDRESS",
+    `Cannot bind ${formatAddress(address)}: only UDP is supported for datagrams, give a port`,
+  );
+}
+
+/**
  * The text by which two generations recognise the same socket: the name if there is one, else the canonical address.
  *
  * @param address A checked address.
- * @returns For example `tcp:*:8080`, `tcp:127.0.0.1:8080`, `tcp:[::1]:8080`, `unix:/run/app.sock`, or the name.
+ * @returns For example `tcp:*:8080`, `tcp:127.0.0.1:8080`, `udp:[::1]:53`, `unix:/run/app.sock`, or the name.
  */
 export function identityOf(address: Address): string {
   if (address.name !== undefined) return address.name;
   if (address.kind === "unix") return `unix:${address.path}`;
   const host = address.hostname === undefined ? "*" : comparableHostname(address.hostname);
-  return `tcp:${join(host, address.port)}`;
+  return `${address.kind}:${join(host, address.port)}`;
 }
 
 /**
@@ -104,16 +121,20 @@ export function formatAddress(address: Address | BoundAddress): string {
  * It trusts the kernel: paths of any length and IPv6 addresses with a zone, which {@linkcode parseAddress} refuses, pass.
  *
  * @param text `host:port`, `[host]:port` or `unix:path`.
+ * @param kind Of which kind it is: the text of a port does not say.
  * @returns The bound address.
  * @throws {UpgradeError} `ERR_ADDRESS` when it is none of these.
  */
-export function parseBoundAddress(text: string): BoundAddress {
+export function parseBoundAddress(
+  text: string,
+  kind: BoundAddress["kind"] = "tcp",
+): BoundAddress {
   if (text.startsWith("unix:")) return { kind: "unix", path: text.slice(5) };
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):([0-9]+)$/.exec(text);
   const hostname = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
-  if (hostname !== undefined && port <= MAX_PORT) {
-    return { kind: "tcp", hostname: canonicalHostname(hostname), port };
+  if (hostname !== undefined && port <= MAX_PORT && kind !== "unix") {
+    return { kind, hostname: canonicalHostname(hostname), port };
   }
   throw new UpgradeError(
     "ERR_ADDRESS",
@@ -133,7 +154,7 @@ export function parseBoundAddress(text: string): BoundAddress {
  */
 export function sameBound(a: BoundAddress, b: BoundAddress): boolean {
   if (a.kind === "unix") return b.kind === "unix" && a.path === b.path;
-  return b.kind === "tcp" && a.port === b.port &&
+  return b.kind === a.kind && a.port === b.port &&
     comparableHostname(a.hostname) === comparableHostname(b.hostname);
 }
 

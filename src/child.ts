@@ -15,7 +15,7 @@ import { UpgradeError } from "./errors.ts";
 import type { Failure } from "./machine.ts";
 import { encodeFrame, type Frame, FrameDecoder, type HelloFrame, tail } from "./protocol.ts";
 
-/** What a child can do to its parent; after `release` nothing more is told. */
+/** What a child can do to its parent; after `release` only frames are told. */
 export interface ChildObserver {
   frame(frame: Frame): void;
   /** It said something that is not the protocol, or closed its channel and lives on. */
@@ -64,7 +64,7 @@ export class Child {
     process.channel.onData((bytes) => {
       if (!readable) return;
       try {
-        for (const frame of decoder.push(bytes)) this.#tell(() => observer.frame(frame));
+        for (const frame of decoder.push(bytes)) observer.frame(frame);
       } catch (error) {
         readable = false;
         this.#tell(() => observer.failed(protocolFailure(error)));
@@ -102,6 +102,11 @@ export class Child {
     return child;
   }
 
+  /** Whether its end of the channel is open. */
+  get isHearing(): boolean {
+    return this.#channelOpen;
+  }
+
   /** Says something; nothing happens when the child is gone. */
   send(frame: Frame): void {
     if (this.#channelOpen) this.#process.channel.write(encodeFrame(frame));
@@ -113,7 +118,7 @@ export class Child {
   }
 
   /**
-   * Lets go: nothing of the child keeps this process alive or calls back any more.
+   * Lets go: nothing of the child keeps this process alive, and what becomes of it is not told any more.
    *
    * The channel of a living child stays open until this process ends, which is how the child learns that it did; the
    * kernel closes it then.

@@ -7,16 +7,19 @@
 import { type Address, formatAddress, identityOf, parseBoundAddress } from "./address.ts";
 import type { Backend, Disposer, Listener, StartServer } from "./backend/backend.ts";
 import { toError, toFailure } from "./child.ts";
+import { type FinishWork, watchApplication, type WorkOptions } from "./drain/application.ts";
 import {
-  type Drainable,
   type DrainReport,
+  type NamedDrainable,
   runDrain,
   type RunningDrain,
   watch,
 } from "./drain/drain.ts";
 import { Engine, type OuterEffect } from "./engine.ts";
 import { UpgradeError } from "./errors.ts";
+import { Generations } from "./generations.ts";
 import { Offers, Receiving } from "./hand_over.ts";
+import { History, type UpgradeRecord } from "./history.ts";
 import {
   type Failure,
   initialState,
@@ -28,11 +31,12 @@ import {
 import { Names, removeFile } from "./names.ts";
 import { type CommandOptions, MAX_TIMER_MS, type ResolvedOptions } from "./options.ts";
 import type { Parent } from "./parent.ts";
-import { type DrainingGeneration, type Frame, type ReadyFrame, tail } from "./protocol.ts";
+import { type Frame, type HistoryFrame, type ReadyFrame, tail } from "./protocol.ts";
 import type { UpgradeReport, UpgraderEventDetail, UpgraderStatus } from "./report.ts";
 import { installSignals } from "./signals.ts";
 import { SocketRegister } from "./sockets.ts";
 import { Succession } from "./succession.ts";
+import { shareTicketKeys } from "./tickets.ts";
 
 // How long a process that was asked to go may take before it is killed.
 const KILL_GRACE_MS = 2_000;
@@ -65,12 +69,13 @@ export class Core {
   readonly #tell: Tell;
   readonly #engine: Engine;
   readonly #names: Names;
-  readonly #drainables: Drainable[] = [];
+  readonly #drainables: NamedDrainable[] = [];
   readonly #waiting = new Map<RequestId, Waiting>();
   readonly #disposers: Disposer[] = [];
   #resolveExit!: (reason: "upgraded" | "stopped") => void;
   #resolveParentGone!: () => void;
-  #draining: DrainingGeneration[];
+  readonly #generations: Generations;
+  readonly #history: History = new History();
   #lastRequest = 0;
   #succession: Succession | undefined;
   #lastReport: UpgradeReport | null = null;
@@ -78,6 +83,7 @@ export class Core {
   #drain: RunningDrain | undefined;
   #drainReport: DrainReport | undefined;
   #stopSignals = 0;
+  #isCut = false;
   #hasAccepted = false;
 
   /** Wires everything together; events are told from now on. */
@@ -91,9 +97,7 @@ export class Core {
     this.register = new SocketRegister(hello?.sockets);
     this.receiving = new Receiving(hello?.offers ?? [], (frame) => parent?.send(frame));
     this.#names = new Names(options.pidFile, backend.pid);
-    this.#draining = hello === undefined
-      ? []
-      : [...hello.draining, { pid: hello.pid, generation: hello.generation - 1 }];
+    this.#generations = new Generations(backend, hello);
     this.exit = new Promise((resolve) => this.#resolveExit = resolve);
     this.parentGone = new Promise((resolve) => this.#resolveParentGone = resolve);
     if (parent === undefined) this.#resolveParentGone();
@@ -108,7 +112,7 @@ export class Core {
       garbled: (error) => this.#garbledParent(error),
       gone: () => {
         this.receiving.end("the parent has died");
-        this.#draining = this.#draining.filter(({ pid }) => pid !== parent.hello.pid);
+        this.#generations.parentGone(parent.hello.pid);
         this.#resolveParentGone();
         this.#engine.dispatch({ type: "parent-gone" });
       },
@@ -121,7 +125,7 @@ export class Core {
       }));
     }
     this.#disposers.push(installSignals(backend, options.signals, {
-      upgrade: () => void this.upgrade({}).catch(() => {}),
+      upgrade: () => this.#upgradeSignal(),
       stop: () => this.#stopSignal(),
     }));
   }
@@ -131,7 +135,7 @@ export class Core {
     return ["draining", "stopping", "exited"].includes(this.#engine.state.name);
   }
 
-  /** Makes a server listen; see `Upgrader.listen`. */
+  /** Makes a server listen, or a socket receive: see `Upgrader.listen` and `Upgrader.bind`. */
   async listen(target: Address, server: unknown, isServer: boolean): Promise<Listener> {
     this.#mayListen();
     const identity = identityOf(target);
@@ -140,7 +144,7 @@ export class Core {
     try {
       const listenTarget = inherited === undefined ? { address: target } : {
         address: target,
-        inherited: { fd: inherited.fd, bound: parseBoundAddress(inherited.address) },
+        inherited: { fd: inherited.fd, bound: parseBoundAddress(inherited.address, target.kind) },
       };
       listener = isServer
         ? await this.#backend.listen(server, listenTarget)
@@ -163,8 +167,10 @@ export class Core {
       bound,
     });
     if (bound.kind === "unix") this.#names.addPath(bound.path);
-    const drainable = watch(listener);
-    if (drainable !== undefined) this.#drainables.push(drainable);
+    // A UDP socket has no connections.
+    const drainable = target.kind === "udp" ? undefined : watch(listener);
+    if (drainable !== undefined) this.#drainables.push({ identity, drainable });
+    await shareTicketKeys(listener.server, identity, this.offers, this.receiving);
     // Stopped or called off meanwhile: nobody else would close it.
     if (this.isLeaving) listener.close();
     else if (this.#hasAccepted) await listener.open();
@@ -182,19 +188,17 @@ export class Core {
     try {
       return await this.#request((request) => {
         if (this.#engine.state.name === "serving") {
-          this.#succession = new Succession(
-            this.#backend,
-            overrides,
-            this.offers,
-            (message) => this.log("warn", message),
-            (event) => this.#engine.dispatch(event),
-          );
+          this.#succession = new Succession(this.#backend, overrides, this.offers, {
+            dispatch: (event) => this.#engine.dispatch(event),
+            warn: (message) => this.log("warn", message),
+            cut: (pid) => this.#cut(pid),
+          });
         }
         this.#engine.dispatch({
           type: "upgrade-requested",
           request,
           probation: probationMs > 0,
-          draining: this.#livingDraining().length,
+          draining: this.#makeRoom(),
           maxDraining,
         });
       }) as UpgradeReport;
@@ -210,6 +214,39 @@ export class Core {
     this.#engine.dispatch({ type: "stop-called" });
   }
 
+  /** See `Upgrader.confirm`. */
+  confirm(): void {
+    if (this.#engine.state.name !== "probation") {
+      throw new UpgradeError("ERR_NOT_READY", "Cannot confirm: no child is on probation");
+    }
+    this.#engine.dispatch({ type: "probation-over" });
+  }
+
+  /** See `Upgrader.fail`. */
+  fail(reason: string): void {
+    if (this.#engine.state.name !== "starting" || this.#parent === undefined) {
+      throw new UpgradeError(
+        "ERR_NOT_READY",
+        "Cannot fail: this process is not being tried by a parent; call stop() instead",
+      );
+    }
+    this.#parent.send({ type: "fail", message: tail(reason), stack: "" });
+  }
+
+  /** See `Upgrader.drainWith`. */
+  drainWith(name: string, finish: FinishWork, options: WorkOptions): () => void {
+    if (this.#drain !== undefined) {
+      throw new UpgradeError("ERR_STOPPED", "Cannot add to the drain: it has begun");
+    }
+    const warn = (message: string) => this.log("warn", message);
+    const added = { identity: name, drainable: watchApplication(name, finish, options, warn) };
+    this.#drainables.push(added);
+    return () => {
+      const index = this.#drainables.indexOf(added);
+      if (index >= 0 && this.#drain === undefined) this.#drainables.splice(index, 1);
+    };
+  }
+
   /** See `Upgrader.drain`. */
   async drain(timeoutMs: number | undefined): Promise<DrainReport> {
     if (!this.isLeaving) {
@@ -219,9 +256,14 @@ export class Core {
       );
     }
     if (this.#drain === undefined) {
-      const { drainTimeoutMs, drainSpreadMs, idleGraceMs } = this.#options;
-      const plan = { timeoutMs: timeoutMs ?? drainTimeoutMs, spreadMs: drainSpreadMs, idleGraceMs };
-      this.#drain = runDrain(this.#drainables, plan, this.#backend.clock);
+      const { drainTimeoutMs, drainSpreadMs, webSocketSpreadMs, idleGraceMs } = this.#options;
+      const plan = {
+        timeoutMs: timeoutMs ?? drainTimeoutMs,
+        spreadMs: drainSpreadMs,
+        webSocketSpreadMs,
+        idleGraceMs,
+      };
+      this.#drain = runDrain(this.#drainables, plan, this.#backend.clock, this.#backend.caughtUp());
       this.#drain.report.then((report) => {
         this.#drainReport = report;
         if (report.cut > 0) {
@@ -232,7 +274,7 @@ export class Core {
         }
         this.#engine.dispatch({ type: "drained" });
       });
-      if (this.#stopSignals > 1) this.#drain.cutNow();
+      if (this.#isCut) this.#drain.cutNow();
     }
     return await this.#drain.report;
   }
@@ -246,9 +288,14 @@ export class Core {
       version: this.#backend.version,
       state: this.#engine.state.name,
       sockets: this.register.addresses,
-      connections: this.#drainables.reduce((sum, drainable) => sum + drainable.connections(), 0),
-      draining: this.#livingDraining(),
+      connections: this.#drainables.reduce(
+        (sum, { drainable }) => sum + drainable.connections(),
+        0,
+      ),
+      drain: this.#drain?.progress() ?? null,
+      draining: this.#generations.living(),
       lastReport: this.#lastReport,
+      history: this.#history.records,
     };
   }
 
@@ -272,12 +319,25 @@ export class Core {
       : new UpgradeError("ERR_STOPPED", "Cannot listen: the process is leaving");
   }
 
-  #livingDraining(): DrainingGeneration[] {
-    this.#draining = this.#draining.filter(({ pid }) => this.#backend.isAlive(pid));
-    // Until it has committed, the parent is the owner and drains nothing.
-    return this.#engine.state.name === "starting"
-      ? this.#draining.slice(0, -1)
-      : [...this.#draining];
+  /** How many generations drain that would be too many. */
+  #makeRoom(): number {
+    const living = this.#generations.living();
+    const { maxDraining, drainingPolicy } = this.#options;
+    if (drainingPolicy === "refuse" || this.#engine.state.name !== "serving") return living.length;
+    const oldest = living.slice(0, Math.max(0, living.length - maxDraining));
+    for (const { pid } of oldest) this.#cutOther(pid);
+    return living.length - oldest.length;
+  }
+
+  /** A draining process cuts when its successor says so; one that cannot be reached so has lost its successor. */
+  #cutOther(pid: number): void {
+    if (!this.#parent?.send({ type: "cut", pid })) this.#backend.kill(pid, "SIGTERM");
+  }
+
+  #cut(pid: number): void {
+    if (pid !== this.#backend.pid) return this.#cutOther(pid);
+    this.#isCut = true;
+    this.#drain?.cutNow();
   }
 
   #request(send: (request: RequestId) => void): Promise<unknown> {
@@ -308,7 +368,8 @@ export class Core {
           generation: this.generation + 1,
           deadlineMs: this.#options.upgradeTimeoutMs,
           probationMs: this.#options.probationMs,
-          draining: this.#livingDraining(),
+          draining: this.#generations.living(),
+          drainTimeoutMs: this.#options.drainTimeoutMs,
           ...(this.offers.names.length === 0 ? {} : { offers: this.offers.names }),
         }, this.#options.command);
         break;
@@ -384,6 +445,11 @@ export class Core {
   #entered(state: State): void {
     if (state.name !== "starting") this.receiving.end("this process has left its initialisation");
     if (state.name !== "starting") this.#parent?.keepAlive(false);
+    if (state.name === "serving") this.#generations.parentDrains(Date.now());
+    const { healthCheck } = this.#options;
+    if (state.name === "probation" && healthCheck !== undefined) {
+      this.#succession?.watch({ ...this.#options, healthCheck });
+    }
   }
 
   #fromParent(frame: Frame): void {
@@ -391,6 +457,15 @@ export class Core {
       case "chunk":
       case "end":
         this.receiving.heard(frame);
+        break;
+      case "ask":
+        this.#parent?.send({ type: "tell", id: frame.id, status: { ...this.status() } });
+        break;
+      case "relay":
+        this.#relayed(frame.request);
+        break;
+      case "history":
+        this.#history.inherit(frame.records as unknown as UpgradeRecord[]);
         break;
       case "probation":
         this.#engine.dispatch({ type: "parent-probation" });
@@ -467,18 +542,60 @@ export class Core {
     }
   }
 
+  #upgradeSignal(): void {
+    // Whoever sends signals may know an old number: the newest generation is meant.
+    if (!this.#relay("upgrade")) void this.upgrade({}).catch(() => {});
+  }
+
   #stopSignal(): boolean {
     // A process that has accepted nothing has nothing to finish: it ends at once, also one that was called off.
     if (!this.#hasAccepted) return false;
     this.#stopSignals += 1;
-    this.stop();
-    // A second signal means now.
-    if (this.#stopSignals > 1) this.#drain?.cutNow();
+    if (!this.#relay("stop")) this.stop();
+    // A second signal means now; so does one to a process that nobody can replace any more.
+    if (this.#stopSignals > 1 || this.#isOrphaned) this.#cut(this.#backend.pid);
     return true;
+  }
+
+  /** Replaced, by a successor that is gone. */
+  get #isOrphaned(): boolean {
+    return this.#engine.state.name === "draining" && !(this.#succession?.isHeard ?? false);
+  }
+
+  /** Passes a request on to the successor. Over the channel, which says it once, however many ways it takes. */
+  #relay(request: "upgrade" | "stop"): boolean {
+    if (this.#engine.state.name !== "draining" || this.#isOrphaned) return false;
+    this.#succession?.send({ type: "relay", request });
+    return true;
+  }
+
+  /** A request that reached an older generation. */
+  #relayed(request: "upgrade" | "stop"): void {
+    if (this.#relay(request)) return;
+    if (request === "stop") this.stop();
+    else void this.upgrade({}).catch(() => {});
+  }
+
+  #record(event: LifecycleEvent): void {
+    const now = Date.now();
+    const { generation } = this;
+    const report = this.#lastReport;
+    if (event === "upgraded" && report !== null) {
+      this.#history.succeeded(now, generation, report);
+    } else if (event === "upgrade-failed" && this.#lastError !== undefined) {
+      this.#history.failed(now, generation, this.#lastError);
+    } else if (event === "drained" && this.#drainReport !== undefined) {
+      this.#history.drained(generation, this.#drainReport);
+    } else return;
+    if (this.#engine.state.name === "draining" || this.#engine.state.name === "exited") {
+      const records = this.#history.records as unknown as HistoryFrame["records"];
+      this.#succession?.send({ type: "history", records });
+    }
   }
 
   #emit(event: LifecycleEvent): void {
     const report = this.#lastReport;
+    this.#record(event);
     if (event === "upgraded" && report !== null) {
       const { generation, pid, runtime, version, durationMs } = report;
       this.log(

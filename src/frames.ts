@@ -25,6 +25,12 @@ export interface DrainingGeneration {
   readonly pid: number;
   /** Which process in the chain it is. */
   readonly generation: number;
+  /** Tells it from a later process of the same number: when it was started, in ticks since boot (proc(5)). */
+  readonly started?: string;
+  /** Since when it drains, in milliseconds since the epoch. */
+  readonly since?: number;
+  /** When what is left will be cut, in milliseconds since the epoch. */
+  readonly deadline?: number;
 }
 
 /** First frame, parent to child: who the parent is and what the child inherits. */
@@ -47,6 +53,8 @@ export interface HelloFrame {
   readonly probationMs: number;
   /** Older generations that are still draining. */
   readonly draining: readonly DrainingGeneration[];
+  /** How long the parent will drain, in milliseconds; absent when it does not say. */
+  readonly drainTimeoutMs?: number;
   /** Names of application state that the child may take; absent when there are none. */
   readonly offers?: readonly string[];
 }
@@ -119,6 +127,24 @@ export interface ProbationFrame {
   readonly type: "probation";
 }
 
+/** Parent to child, on probation: how are you? */
+export interface AskFrame {
+  /** The status is asked for. */
+  readonly type: "ask";
+  /** To be repeated in the answer. */
+  readonly id: number;
+}
+
+/** Child to parent: so am I. */
+export interface TellFrame {
+  /** The status is told. */
+  readonly type: "tell";
+  /** Of the question. */
+  readonly id: number;
+  /** What `status()` returns. */
+  readonly status: Readonly<Record<string, unknown>>;
+}
+
 /** Parent to child: take the names over (PID file, Unix paths, control socket). */
 export interface CommitFrame {
   /** The child is to take over. */
@@ -139,6 +165,30 @@ export interface AbortFrame {
   readonly reason: string;
 }
 
+/** Parent to child, after `owned`: what became of the last upgrades; again when the parent has drained. */
+export interface HistoryFrame {
+  /** The past is told. */
+  readonly type: "history";
+  /** At most ten, oldest first; plain JSON that the child only shows. */
+  readonly records: readonly Readonly<Record<string, unknown>>[];
+}
+
+/** Parent to child, after `owned`: somebody asked me, and you are the one to ask. */
+export interface RelayFrame {
+  /** A request is passed on. */
+  readonly type: "relay";
+  /** What was asked for. */
+  readonly request: "upgrade" | "stop";
+}
+
+/** Child to parent, after `owned`: that draining generation is to cut its connections now. */
+export interface CutFrame {
+  /** A drain is to end. */
+  readonly type: "cut";
+  /** The parent's own process id, or that of an older generation, to whom it passes it on. */
+  readonly pid: number;
+}
+
 /** Any frame of version 1. */
 export type Frame =
   | HelloFrame
@@ -149,9 +199,14 @@ export type Frame =
   | EndFrame
   | FailFrame
   | ProbationFrame
+  | AskFrame
+  | TellFrame
   | CommitFrame
   | OwnedFrame
-  | AbortFrame;
+  | AbortFrame
+  | HistoryFrame
+  | RelayFrame
+  | CutFrame;
 
 /** What the environment variable says. */
 export interface Invitation {

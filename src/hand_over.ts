@@ -46,11 +46,17 @@ interface Offer extends HandOverOptions {
   readonly produce: ProduceState;
 }
 
-/** Checks a name of state. @throws {TypeError} */
-export function checkStateName(name: unknown): asserts name is string {
+/** The name under which an application's state travels; the library has names of its own. @throws {TypeError} */
+export function stateName(name: unknown): string {
   if (typeof name !== "string" || name === "" || name.length > 255) {
     throw new TypeError("Cannot use the name of state: expected a string of 1 to 255 characters");
   }
+  return `app:${name}`;
+}
+
+/** A name as the application knows it. */
+function shown(name: string): string {
+  return name.replace(/^app:/, "");
 }
 
 /** What this process can hand over. */
@@ -64,16 +70,17 @@ export class Offers {
 
   /** Registers a producer. @throws {TypeError} @returns Withdraws it. */
   add(name: string, produce: ProduceState, options: HandOverOptions): () => void {
-    checkStateName(name);
     const isFunction = (value: unknown) => value === undefined || typeof value === "function";
     if (typeof produce !== "function" || !isFunction(options.freeze) || !isFunction(options.thaw)) {
-      throw new TypeError(`Cannot hand over "${name}": expected functions`);
+      throw new TypeError(`Cannot hand over "${shown(name)}": expected functions`);
     }
     if (this.#offers.has(name)) {
-      throw new TypeError(`Cannot hand over "${name}": the name is taken in this process`);
+      throw new TypeError(`Cannot hand over "${shown(name)}": the name is taken in this process`);
     }
     if (this.#offers.size >= MAX_NAMES) {
-      throw new RangeError(`Cannot hand over "${name}": there are ${MAX_NAMES} names already`);
+      throw new RangeError(
+        `Cannot hand over "${shown(name)}": there are ${MAX_NAMES} names already`,
+      );
     }
     const offer = { ...options, produce };
     this.#offers.set(name, offer);
@@ -125,13 +132,13 @@ export class HandingOver {
     if (offer === undefined) {
       this.#outlet.fail({
         code: "ERR_PROTOCOL",
-        message: `Cannot hand over "${name}": it was not offered, or was taken already`,
+        message: `Cannot hand over "${shown(name)}": it was not offered, or was taken already`,
       });
       return;
     }
     this.#run(name, offer).catch((error) => {
       if (this.#over) return;
-      const message = `Cannot hand over "${name}": ${messageOf(error)}`;
+      const message = `Cannot hand over "${shown(name)}": ${messageOf(error)}`;
       this.#outlet.fail({ code: "ERR_ABORTED", message });
     });
   }
@@ -278,7 +285,6 @@ export class Receiving {
 
   /** Asks for a state. @returns `undefined` when the parent has none of that name, or it was taken already. */
   take(name: string): ReceivedState | undefined {
-    checkStateName(name);
     if (!this.#offered.delete(name)) return undefined;
     const incoming = new Incoming((bytes) => {
       if (this.#incoming.has(name)) this.#send({ type: "more", name, bytes });

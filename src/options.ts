@@ -5,6 +5,7 @@
  */
 
 import type { Backend } from "./backend/backend.ts";
+import type { HealthCheck } from "./watch.ts";
 
 /** Where an outcome is told that nobody else would be told of. */
 export interface Logger {
@@ -57,6 +58,12 @@ export interface UpgraderOptions extends CommandOptions {
    * @default {800}
    */
   readonly drainSpreadMs?: number;
+  /**
+   * Over how many milliseconds WebSockets are closed, with code 1012 ("service restart").
+   *
+   * @default {drainSpreadMs}
+   */
+  readonly webSocketSpreadMs?: number;
   /** How long an idle keep-alive connection may stay once draining began, in milliseconds. @default {5000} */
   readonly idleGraceMs?: number;
   /** File that holds the process id of the owner, written atomically; its folder must exist. @default {none} */
@@ -65,8 +72,26 @@ export interface UpgraderOptions extends CommandOptions {
   readonly signals?: SignalOptions | false;
   /** How long the parent watches a ready child before it commits, in milliseconds. @default {0} */
   readonly probationMs?: number;
+  /**
+   * Asked at intervals during the probation; when it rejects, the child is rolled back with `ERR_ROLLED_BACK`. Needs
+   * `probationMs`.
+   *
+   * @default {none}
+   */
+  readonly healthCheck?: HealthCheck;
+  /** From the end of one health check to the next, in milliseconds. @default {1000} */
+  readonly healthIntervalMs?: number;
+  /** How long one health check may take, in milliseconds. @default {5000} */
+  readonly healthTimeoutMs?: number;
   /** How many older generations may be draining when an upgrade starts. @default {2} */
   readonly maxDraining?: number;
+  /**
+   * What happens to an upgrade when more than `maxDraining` generations are draining: it is refused with
+   * `ERR_TOO_MANY_GENERATIONS`, or the oldest cut their connections.
+   *
+   * @default {"refuse"}
+   */
+  readonly drainingPolicy?: "refuse" | "cut-oldest";
   /** Who is told outcomes that a signal asked for; `false` for silence. @default {one line on stderr per outcome} */
   readonly logger?: Logger | false;
   /** The runtime's backend; for tests. */
@@ -78,9 +103,14 @@ export interface ResolvedOptions {
   readonly upgradeTimeoutMs: number;
   readonly drainTimeoutMs: number;
   readonly drainSpreadMs: number;
+  readonly webSocketSpreadMs: number;
   readonly idleGraceMs: number;
   readonly probationMs: number;
+  readonly healthCheck: HealthCheck | undefined;
+  readonly healthIntervalMs: number;
+  readonly healthTimeoutMs: number;
   readonly maxDraining: number;
+  readonly drainingPolicy: "refuse" | "cut-oldest";
   readonly pidFile: string | undefined;
   readonly signals: { readonly upgrade: readonly string[]; readonly stop: readonly string[] };
   readonly command: CommandOptions;
@@ -95,11 +125,16 @@ const KNOWN: readonly string[] = [
   "upgradeTimeoutMs",
   "drainTimeoutMs",
   "drainSpreadMs",
+  "webSocketSpreadMs",
   "idleGraceMs",
   "pidFile",
   "signals",
   "probationMs",
+  "healthCheck",
+  "healthIntervalMs",
+  "healthTimeoutMs",
   "maxDraining",
+  "drainingPolicy",
   "logger",
   "backend",
   "command",
@@ -209,6 +244,27 @@ function resolveLogger(value: UpgraderOptions["logger"]): Logger {
   return value;
 }
 
+function resolveHealthCheck(
+  { healthCheck, probationMs }: UpgraderOptions,
+): HealthCheck | undefined {
+  if (healthCheck === undefined) return undefined;
+  if (typeof healthCheck !== "function") {
+    throw new TypeError(`Cannot use healthCheck: ${show(healthCheck)} is not a function`);
+  }
+  if (probationMs === undefined || probationMs === 0) {
+    throw new RangeError("Cannot use healthCheck: it needs probationMs, which is 0");
+  }
+  return healthCheck;
+}
+
+function resolvePolicy(value: unknown): ResolvedOptions["drainingPolicy"] {
+  if (value === undefined) return "refuse";
+  if (value === "refuse" || value === "cut-oldest") return value;
+  throw new TypeError(
+    `Cannot use drainingPolicy: expected "refuse" or "cut-oldest", got ${show(value)}`,
+  );
+}
+
 /** Checks what `create` and `upgrade` share; what it says is looked at when an upgrade starts. */
 export function checkCommandOptions(options: CommandOptions): CommandOptions {
   const { command, env, cwd } = options;
@@ -258,6 +314,13 @@ export function resolveOptions(options: UpgraderOptions): ResolvedOptions {
   ) {
     throw new TypeError(`Cannot use pidFile: expected the path of a file, got ${show(pidFile)}`);
   }
+  const drainSpreadMs = checkInteger(
+    "drainSpreadMs",
+    options.drainSpreadMs,
+    800,
+    0,
+    MAX_TIMER_MS,
+  );
   return {
     upgradeTimeoutMs: checkInteger(
       "upgradeTimeoutMs",
@@ -267,10 +330,33 @@ export function resolveOptions(options: UpgraderOptions): ResolvedOptions {
       MAX_TIMER_MS,
     ),
     drainTimeoutMs: checkInteger("drainTimeoutMs", options.drainTimeoutMs, 30_000, 0, MAX_TIMER_MS),
-    drainSpreadMs: checkInteger("drainSpreadMs", options.drainSpreadMs, 800, 0, MAX_TIMER_MS),
+    drainSpreadMs,
+    webSocketSpreadMs: checkInteger(
+      "webSocketSpreadMs",
+      options.webSocketSpreadMs,
+      drainSpreadMs,
+      0,
+      MAX_TIMER_MS,
+    ),
     idleGraceMs: checkInteger("idleGraceMs", options.idleGraceMs, 5_000, 0, MAX_TIMER_MS),
     probationMs: checkInteger("probationMs", options.probationMs, 0, 0, MAX_TIMER_MS),
+    healthCheck: resolveHealthCheck(options),
+    healthIntervalMs: checkInteger(
+      "healthIntervalMs",
+      options.healthIntervalMs,
+      1_000,
+      1,
+      MAX_TIMER_MS,
+    ),
+    healthTimeoutMs: checkInteger(
+      "healthTimeoutMs",
+      options.healthTimeoutMs,
+      5_000,
+      1,
+      MAX_TIMER_MS,
+    ),
     maxDraining: checkInteger("maxDraining", options.maxDraining, 2, 0, 1_000),
+    drainingPolicy: resolvePolicy(options.drainingPolicy),
     pidFile,
     signals: resolveSignals(options.signals),
     command: checkCommandOptions(options),

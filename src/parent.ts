@@ -160,9 +160,10 @@ export class Parent {
     for (const call of this.#missed.splice(0)) call(observer);
   }
 
-  /** Says something; nothing happens when the parent is gone. */
-  send(frame: Frame): void {
+  /** Says something. @returns Whether there is somebody to hear it. */
+  send(frame: Frame): boolean {
     if (this.#open) this.#channel.write(encodeFrame(frame));
+    return this.#open;
   }
 
   /** Says the last thing of a dying process. */

@@ -61,7 +61,7 @@ export function checkPidFile(path: string, options: CheckPidFileOptions = {}): s
   const file = resolve(options.cwd ?? process.cwd(), path);
   try {
     if (!statSync(dirname(file)).isDirectory()) throw systemError("ENOTDIR");
-    accessSync(dirname(file), constants.W_OK | constants.X_OK);
+    checkWritable(dirname(file));
     if (lstatSync(file, { throwIfNoEntry: false })?.isDirectory()) throw systemError("EISDIR");
   } catch (cause) {
     throw failure("use", file, cause);
@@ -81,8 +81,7 @@ export function checkPidFile(path: string, options: CheckPidFileOptions = {}): s
  * @throws {Error} When that failed; the old file is untouched, and nothing is left behind.
  */
 export function writePidFile(path: string, pid: number): void {
-  const nonce = crypto.randomUUID().slice(0, 8);
-  const temporary = join(dirname(path), `.changeover-${pid}-${nonce}`);
+  const temporary = temporaryFile(dirname(path), pid);
   try {
     writeFileSync(temporary, `${pid}\n`, { flag: "wx", mode: 0o644 });
     renameSync(temporary, path);
@@ -115,6 +114,22 @@ export function removePidFile(path: string, pid: number): boolean {
     if (codeOf(cause) === "ENOENT") return false;
     throw failure("remove", path, cause);
   }
+}
+
+/** Deno asks for `--allow-sys=uid`, which nothing else needs, to answer `access(2)`; so there it is tried out. */
+function checkWritable(folder: string): void {
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    if (codeOf(error) !== undefined) throw error;
+    const trial = temporaryFile(folder, process.pid);
+    writeFileSync(trial, "", { flag: "wx" });
+    rmSync(trial);
+  }
+}
+
+function temporaryFile(folder: string, pid: number): string {
+  return join(folder, `.changeover-${pid}-${crypto.randomUUID().slice(0, 8)}`);
 }
 
 function failure(verb: string, path: string, cause: unknown): Error {

@@ -26,7 +26,9 @@ export const ENV_NAME = "CHANGEOVER";
 
 const MAX_SOCKETS = 65_536;
 const MAX_TEXT = 65_536;
-const MAX_NAME = 255;
+// An identity with a prefix.
+const MAX_NAME = 4_200;
+const MAX_RECORDS = 10;
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -62,12 +64,17 @@ function text(from: Json, key: string, maximum = MAX_TEXT): string {
   return value;
 }
 
-function list<T>(from: Json, key: string, item: (value: unknown) => T): T[] {
+function list<T>(
+  from: Json,
+  key: string,
+  item: (value: unknown) => T,
+  maximum: number = MAX_SOCKETS,
+): T[] {
   const value = from[key];
-  if (!Array.isArray(value) || value.length > MAX_SOCKETS) {
-    fail(`Cannot read frame: "${key}" must be a list of at most ${MAX_SOCKETS} entries`);
+  if (!Array.isArray(value) || value.length > maximum) {
+    fail(`Cannot read frame: "${key}" must be a list of at most ${maximum} entries`);
   }
-  return value.map(item);
+  return value.map((entry) => item(entry));
 }
 
 function strings(from: Json, key: string): string[] {
@@ -108,7 +115,20 @@ function sockets(from: Json): SocketEntry[] {
 
 function drainingEntry(value: unknown): DrainingGeneration {
   const entry = object(value, "draining entry");
-  return { pid: integer(entry, "pid", 1), generation: integer(entry, "generation", 1) };
+  return {
+    pid: integer(entry, "pid", 1),
+    generation: integer(entry, "generation", 1),
+    ...(entry["started"] === undefined ? {} : { started: text(entry, "started", 64) }),
+    ...(entry["since"] === undefined ? {} : { since: integer(entry, "since", 0) }),
+    ...(entry["deadline"] === undefined ? {} : { deadline: integer(entry, "deadline", 0) }),
+  };
+}
+
+function request(from: Json): "upgrade" | "stop" {
+  const value = text(from, "request", 16);
+  return value === "upgrade" || value === "stop"
+    ? value
+    : fail(`Cannot read frame: "${value}" is not a request`);
 }
 
 const READERS: { readonly [T in Frame["type"]]: (from: Json) => Extract<Frame, { type: T }> } = {
@@ -122,6 +142,9 @@ const READERS: { readonly [T in Frame["type"]]: (from: Json) => Extract<Frame, {
     deadlineMs: integer(from, "deadlineMs", 0),
     probationMs: integer(from, "probationMs", 0),
     draining: list(from, "draining", drainingEntry),
+    ...(from["drainTimeoutMs"] === undefined
+      ? {}
+      : { drainTimeoutMs: integer(from, "drainTimeoutMs", 0) }),
     ...(from["offers"] === undefined ? {} : { offers: strings(from, "offers") }),
   }),
   ready: (from) => ({
@@ -146,9 +169,21 @@ const READERS: { readonly [T in Frame["type"]]: (from: Json) => Extract<Frame, {
   end: (from) => ({ type: "end", name: text(from, "name", MAX_NAME) }),
   fail: (from) => ({ type: "fail", message: text(from, "message"), stack: text(from, "stack") }),
   probation: () => ({ type: "probation" }),
+  ask: (from) => ({ type: "ask", id: integer(from, "id", 1) }),
+  tell: (from) => ({
+    type: "tell",
+    id: integer(from, "id", 1),
+    status: object(from["status"], "status"),
+  }),
   commit: () => ({ type: "commit" }),
   owned: () => ({ type: "owned" }),
   abort: (from) => ({ type: "abort", reason: text(from, "reason") }),
+  history: (from) => ({
+    type: "history",
+    records: list(from, "records", (value) => object(value, "record"), MAX_RECORDS),
+  }),
+  relay: (from) => ({ type: "relay", request: request(from) }),
+  cut: (from) => ({ type: "cut", pid: integer(from, "pid", 1) }),
 };
 
 function parse(line: string, what: string): Json {

@@ -7,6 +7,7 @@
 import type { Runtime } from "./backend/backend.ts";
 import type { DrainReport } from "./drain/drain.ts";
 import type { UpgradeError } from "./errors.ts";
+import type { UpgradeRecord } from "./history.ts";
 import type { LifecycleEvent, StateName } from "./machine.ts";
 import type { DrainingGeneration } from "./protocol.ts";
 import type { SocketAddress } from "./sockets.ts";
@@ -29,10 +30,12 @@ export interface UpgradeReport {
   readonly durationMs: number;
   /** When each step was over, in milliseconds after the request. */
   readonly steps: {
-    /** The process was started. */
+    /** The process was started and greeted. */
     readonly spawnedMs: number;
     /** It said that it was ready. */
     readonly readyMs: number;
+    /** It was told to take over; after the probation, if there is one. */
+    readonly committedMs: number;
     /** It had taken over. */
     readonly ownedMs: number;
   };
@@ -54,10 +57,14 @@ export interface UpgraderStatus {
   readonly sockets: readonly SocketAddress[];
   /** Open connections of the servers that are watched. */
   readonly connections: number;
+  /** How far the drain is, or how it ended; `null` before it has begun. */
+  readonly drain: DrainReport | null;
   /** Older generations that have connections to finish. */
   readonly draining: readonly DrainingGeneration[];
   /** The last upgrade of this process, or `null`. */
   readonly lastReport: UpgradeReport | null;
+  /** The last ten upgrades of the service, also those of older generations; oldest first. */
+  readonly history: readonly UpgradeRecord[];
 }
 
 /** What every event of an upgrader carries as its `detail`. */

@@ -110,11 +110,25 @@ export class SocketRegister {
     );
   }
 
-  /** What `hello` says, and the descriptors in the same order. */
+  /**
+   * What `hello` says, and the descriptors in the same order.
+   *
+   * @throws {UpgradeError} `ERR_ADOPT` when the descriptor of a server is not known.
+   */
   passOn(): { readonly entries: SocketEntry[]; readonly fds: number[] } {
     const used = this.used;
+    const fds = used.map((socket) => socket.fd());
+    const staying = used[fds.findIndex((fd) => fd < 0)];
+    if (staying !== undefined) {
+      throw new UpgradeError(
+        "ERR_ADOPT",
+        `Cannot upgrade: the server on ${staying.address} cannot pass its socket on; ${
+          staying.listener?.stays ?? "its descriptor is not known"
+        }`,
+      );
+    }
     return {
-      fds: used.map((socket) => socket.fd()),
+      fds,
       entries: used.map(({ kind, identity, address }, index) => ({
         fd: FIRST_SOCKET_FD + index,
         kind,

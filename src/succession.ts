@@ -20,49 +20,59 @@ import {
 } from "./protocol.ts";
 import type { UpgradeReport } from "./report.ts";
 import type { SocketRegister } from "./sockets.ts";
+import { Watch, type WatchPlan } from "./watch.ts";
 
 /** What the parent tells a child besides who it is and what it passes. */
 export type Greeting = Pick<
   HelloFrame,
-  "generation" | "deadlineMs" | "probationMs" | "draining" | "offers"
+  "generation" | "deadlineMs" | "probationMs" | "draining" | "drainTimeoutMs" | "offers"
 >;
+
+/** Who is told about an attempt. */
+export interface SuccessionObserver {
+  /** What becomes of it. */
+  dispatch(event: Event): void;
+  /** What changes nothing. */
+  warn(message: string): void;
+  /** The successor wants a draining generation to cut its connections. */
+  cut(pid: number): void;
+}
 
 /** One attempt to be replaced. */
 export class Succession {
   readonly #backend: Backend;
   readonly #overrides: CommandOptions;
   readonly #dispatch: (event: Event) => void;
+  readonly #cut: (pid: number) => void;
   readonly #began: number;
   #child: Child | undefined;
   #ready: ReadyFrame | undefined;
   #isSpawning = false;
   #sockets = 0;
   readonly #state: HandingOver;
+  #watch: Watch | undefined;
   #owned = false;
   #spawnedMs = 0;
   #readyMs = 0;
+  #committedMs = 0;
   #over = false;
 
-  /**
-   * @param offers State that the child may take.
-   * @param warn Is told what changes nothing.
-   * @param dispatch Is told what becomes of it.
-   */
+  /** @param offers State that the child may take. */
   constructor(
     backend: Backend,
     overrides: CommandOptions,
     offers: Offers,
-    warn: (message: string) => void,
-    dispatch: (event: Event) => void,
+    observer: SuccessionObserver,
   ) {
     this.#backend = backend;
     this.#overrides = overrides;
-    this.#dispatch = dispatch;
+    this.#dispatch = observer.dispatch;
+    this.#cut = observer.cut;
     this.#began = backend.clock.now();
     this.#state = offers.begin({
       send: (frame) => this.send(frame),
       fail: (failure) => this.#tell({ type: "child-failed", failure }),
-      warn,
+      warn: observer.warn,
     });
   }
 
@@ -115,14 +125,35 @@ export class Succession {
     }
   }
 
+  /** Whether the child still hears what is said. */
+  get isHeard(): boolean {
+    return this.#child?.isHearing ?? false;
+  }
+
   /** Says something to the child. */
   send(frame: Frame): void {
+    if (frame.type === "commit") this.#committedMs = this.#elapsed();
     this.#child?.send(frame);
+  }
+
+  /** Runs the application's health check on the child until it has taken over or is gone. */
+  watch(plan: WatchPlan): void {
+    if (this.#ready === undefined) return;
+    const { pid, generation, runtime, version } = this.#ready;
+    this.#watch = new Watch(
+      this.#backend.clock,
+      plan,
+      { pid, generation, runtime, version },
+      (frame) => this.send(frame),
+      (message) =>
+        this.#tell({ type: "child-failed", failure: { code: "ERR_ROLLED_BACK", message } }),
+    );
   }
 
   /** Calls it off: tells the child, or starts none. */
   abort(reason: string): void {
     this.#state.end(false);
+    this.#watch?.stop();
     if (this.#isSpawning) {
       this.send({ type: "abort", reason: tail(reason) });
       return;
@@ -140,6 +171,7 @@ export class Succession {
   release(): void {
     this.#over = true;
     this.#state.end(this.#owned);
+    this.#watch?.stop();
     this.#child?.release();
   }
 
@@ -156,7 +188,12 @@ export class Succession {
       sockets: this.#sockets,
       stateBytes: this.#state.bytes,
       durationMs: ownedMs,
-      steps: { spawnedMs: this.#spawnedMs, readyMs: this.#readyMs, ownedMs },
+      steps: {
+        spawnedMs: this.#spawnedMs,
+        readyMs: this.#readyMs,
+        committedMs: this.#committedMs,
+        ownedMs,
+      },
     };
   }
 
@@ -185,6 +222,12 @@ export class Succession {
       case "more":
         // Once it is ready it has what it needs.
         if (this.#ready === undefined) this.#state.heard(frame);
+        break;
+      case "tell":
+        this.#watch?.heard(frame);
+        break;
+      case "cut":
+        if (this.#owned) this.#cut(frame.pid);
         break;
       case "owned":
         this.#owned = true;

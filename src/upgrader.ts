@@ -6,15 +6,21 @@
 
 import { channel } from "node:diagnostics_channel";
 import process from "node:process";
-import { type AddressInput, parseAddress } from "./address.ts";
+import { type AddressInput, parseAddress, parseDatagramAddress } from "./address.ts";
 import type { Backend, Runtime, StartServer } from "./backend/backend.ts";
 import { loadBackend } from "./backend/load.ts";
 import { toFailure } from "./child.ts";
 import { Core, failFrame } from "./core.ts";
 import { type Descriptors, descriptorsOf } from "./descriptors.ts";
+import type { FinishWork, WorkOptions } from "./drain/application.ts";
 import type { DrainReport } from "./drain/drain.ts";
 import { UpgradeError } from "./errors.ts";
-import type { HandOverOptions, ProduceState, ReceivedState } from "./hand_over.ts";
+import {
+  type HandOverOptions,
+  type ProduceState,
+  type ReceivedState,
+  stateName,
+} from "./hand_over.ts";
 import {
   checkCommandOptions,
   checkInteger,
@@ -152,7 +158,7 @@ export class Upgrader extends EventTarget {
    *
    * @param address Where; its `name`, or else its canonical form, identifies the socket across generations.
    * @param server A server with `listen(options)` and `close()`, or a function that starts one at `at` and returns it.
-   * @returns The server.
+   * @returns The server, or what the function returned.
    * @throws {TypeError} When the arguments are of the wrong type.
    * @throws {UpgradeError} `ERR_ADDRESS` when the address cannot be used, `ERR_ADOPT` when the server cannot use the
    * inherited socket; the upgrade fails then and the parent goes on.
@@ -173,8 +179,62 @@ export class Upgrader extends EventTarget {
         "Cannot listen: this has listen() but no close(), like an Express application; pass http.createServer(app)",
       );
     }
-    const listener = await this.#core.listen(target, server, isServer);
-    return (isServer ? server : listener.server) as S;
+    if (isServer) {
+      await this.#core.listen(target, server, true);
+      return server as S;
+    }
+    // The function may return a framework's instance, which holds the server that listens.
+    const start = server as (...at: Parameters<StartServer>) => S | Promise<S>;
+    let started!: S | Promise<S>;
+    await this.#core.listen(target, (at: Parameters<StartServer>[0]) => started = start(at), false);
+    return await started;
+  }
+
+  /**
+   * Makes a UDP socket receive: the one that the parent passed for this address, else a new one.
+   *
+   * It receives from `ready()` on; what arrives earlier waits in the kernel's queue or is read by the parent, and each
+   * datagram is read by one process. The parent stops reading when the child has taken over. It can still send answers
+   * until it has ended; when nothing else keeps it alive after `drain()`, it ends.
+   *
+   * Without a host name a `node:dgram` socket binds every address of its type, so use `udp6` for both families; a function
+   * is told `::` (`0.0.0.0` on a machine without IPv6). The successor must use the same family. What was set on the
+   * socket (memberships, buffer sizes, broadcast, TTL) belongs to it and is inherited.
+   *
+   * @param address Where; a name is shared with `listen`, a port is not.
+   * @param socket A socket of `node:dgram` that is not bound yet, or a function that starts one at `at` and returns it:
+   * `Deno.listenDatagram(at)`, `Bun.udpSocket({ ...at, socket })`.
+   * @returns The socket. `addresses` tells where it is bound; a runtime's own socket may tell another address.
+   * @throws {TypeError} When the arguments are of the wrong type.
+   * @throws {UpgradeError} `ERR_ADDRESS` when the address cannot be used, or is a path; `ERR_ADOPT` when the socket cannot
+   * be the inherited one; the upgrade fails then and the parent goes on.
+   *
+   * @example An echo server
+   * ```ts no-eval
+   * import { createSocket } from "node:dgram";
+   * import { Upgrader } from "@changeover/changeover";
+   *
+   * const upgrader = await Upgrader.create();
+   * const socket = createSocket("udp6");
+   * socket.on("message", (message, from) => socket.send(message, from.port, from.address));
+   * await upgrader.bind({ port: 5353 }, socket);
+   * await upgrader.ready();
+   * ```
+   */
+  async bind<S>(
+    address: AddressInput,
+    socket: S | ((...at: Parameters<StartServer>) => S | Promise<S>),
+  ): Promise<S> {
+    const target = parseDatagramAddress(address);
+    const isSocket = typeof (socket as { bind?: unknown } | null)?.bind === "function" &&
+      typeof (socket as { close?: unknown }).close === "function";
+    if (!isSocket && typeof socket !== "function") {
+      throw new TypeError(
+        'Cannot bind: expected a socket such as dgram.createSocket("udp6"), or a function that starts one and returns it',
+      );
+    }
+    const listener = await this.#core.listen(target, socket, isSocket);
+    return listener.server as S;
   }
 
   /**
@@ -201,6 +261,27 @@ export class Upgrader extends EventTarget {
   }
 
   /**
+   * Ends the probation of the child early: it is kept.
+   *
+   * @throws {UpgradeError} `ERR_NOT_READY` when no child is on probation.
+   */
+  confirm(): void {
+    this.#core.confirm();
+  }
+
+  /**
+   * In a child that is not the owner yet: gives up. The parent goes on, and `ready()` rejects or `exit` resolves here
+   * when it has said so.
+   *
+   * @param reason Told to whoever asked for the upgrade.
+   * @throws {UpgradeError} `ERR_NOT_READY` when this process has no parent that tries it.
+   */
+  fail(reason: string): void {
+    if (typeof reason !== "string") throw new TypeError("Cannot fail: the reason must be a string");
+    this.#core.fail(reason);
+  }
+
+  /**
    * Offers application state to successors.
    *
    * @param name Under which a successor takes it.
@@ -222,7 +303,7 @@ export class Upgrader extends EventTarget {
    */
   handOver(name: string, produce: ProduceState, options: HandOverOptions = {}): () => void {
     checkKeys(options, ["freeze", "thaw"], "the options of handOver()");
-    return this.#core.offers.add(name, produce, options);
+    return this.#core.offers.add(stateName(name), produce, options);
   }
 
   /**
@@ -235,12 +316,40 @@ export class Upgrader extends EventTarget {
    */
   // deno-lint-ignore require-await -- a promise, so that asking may take time one day
   async received(name: string): Promise<ReceivedState | undefined> {
-    return this.#core.receiving.take(name);
+    return this.#core.receiving.take(stateName(name));
   }
 
   /** Leaves without a successor: interrupts a running upgrade and resolves `exit` with `"stopped"`. */
   stop(): void {
     this.#core.stop();
+  }
+
+  /**
+   * Makes the drain wait for something that only the application can finish: a stream of events, a queue, a protocol of
+   * its own.
+   *
+   * @param name What reports call it.
+   * @param finish Called when the drain begins; it lasts until what this returns is settled, at most until the deadline,
+   * at which `signal` is aborted. If it throws, a warning is logged and the drain goes on.
+   * @param options `connections` counts what is open, for `status()` and the report.
+   * @returns Withdraws it.
+   * @throws {TypeError} When the name is none or something is no function.
+   * @throws {UpgradeError} `ERR_STOPPED` when the drain has begun.
+   *
+   * @example Server-sent events, whose clients are told when to come back
+   * ```ts no-eval
+   * import type { ServerResponse } from "node:http";
+   *
+   * declare const upgrader: import("@changeover/changeover").Upgrader;
+   * const streams = new Set<ServerResponse>();
+   * upgrader.drainWith("events", () => {
+   *   for (const stream of streams) stream.end("retry: 500\n\n");
+   * }, { connections: () => streams.size });
+   * ```
+   */
+  drainWith(name: string, finish: FinishWork, options: WorkOptions = {}): () => void {
+    checkKeys(options, ["connections"], "the options of drainWith()");
+    return this.#core.drainWith(name, finish, options);
   }
 
   /**

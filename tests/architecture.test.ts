@@ -36,6 +36,11 @@ const PURE = [
 /** Where the names of runtimes may appear in code. */
 const KNOWS_RUNTIMES = ["src/backend/", "src/drain/", "src/serve/"];
 
+/** The only modules of others, each in the one file that may import it. */
+const OPTIONAL_PEERS: Readonly<Record<string, string>> = {
+  "src/serve/node.ts": "srvx/node",
+};
+
 const root = new URL("../", import.meta.url);
 const files = ["mod.ts", ...sourcesIn("src")].filter((path) => existsSync(new URL(path, root)));
 const sources = new Map(files.map((path) => [path, readFileSync(new URL(path, root), "utf8")]));
@@ -59,12 +64,29 @@ test("every entry point of deno.json is documented as a module", () => {
   }
 });
 
-test("modules are named in full: relative ones with .ts, all others are node: builtins", () => {
+test("modules are named in full: relative ones with .ts, all others are node: builtins or an optional peer", () => {
   holds((path) =>
     importsIn(path)
-      .filter(({ specifier }) => !/^\.{1,2}\/.*\.ts$|^node:/.test(specifier))
+      .filter(({ specifier }) =>
+        !/^\.{1,2}\/.*\.ts$|^node:/.test(specifier) && OPTIONAL_PEERS[path] !== specifier
+      )
       .map(({ specifier }) => `imports "${specifier}"`)
   );
+});
+
+test("an optional peer is imported only when it is needed, and is not a dependency", () => {
+  const { dependencies, peerDependencies, peerDependenciesMeta } = JSON.parse(
+    readFileSync(new URL("package.json", root), "utf8"),
+  );
+  assert.deepEqual(Object.keys(dependencies ?? {}), []);
+  for (const [path, specifier] of Object.entries(OPTIONAL_PEERS)) {
+    const name = specifier.split("/")[0] ?? "";
+    assert.notEqual(peerDependencies[name], undefined, name);
+    assert.equal(peerDependenciesMeta[name].optional, true, name);
+    const code = withoutComments(sources.get(path) ?? "");
+    assert.match(code, new RegExp(`await import\\("${specifier}"\\)`), path);
+    assert.doesNotMatch(code, new RegExp(`from "${specifier}"`), path);
+  }
 });
 
 test("what a module imports exists", () => {

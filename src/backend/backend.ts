@@ -9,6 +9,7 @@
 
 import type { Address, BoundAddress } from "../address.ts";
 import type { ProcessFacts } from "../command.ts";
+import type { NativeConnections, NativeRequests } from "./native.ts";
 
 /** A runtime that this library knows. */
 export type Runtime = "node" | "deno" | "bun";
@@ -86,6 +87,10 @@ export interface ListenAt {
   readonly hostname?: string;
   /** Address to bind, as Node calls it. */
   readonly host?: string;
+  /** Address to bind, as `node:dgram` calls it; for UDP. */
+  readonly address?: string;
+  /** What Deno wants to be told of UDP. */
+  readonly transport?: "udp";
   /** `false` where one socket serves IPv4 and IPv6. */
   readonly ipv6Only?: boolean;
   /** Path of a Unix socket, as Node and Deno call it. */
@@ -108,8 +113,10 @@ export interface ListenTarget {
 export interface Listener {
   /** The user's server: for `drain/`, and returned from `listen`. */
   readonly server: unknown;
-  /** The listening descriptor, to be passed on; owned by the server. */
+  /** The listening descriptor, to be passed on; owned by the server. -1 where it cannot be. */
   readonly fd: number;
+  /** Why it cannot be passed on, and what can; its `fd` is -1 then. */
+  readonly stays?: string;
   /** Where it is bound, as the kernel says. */
   readonly bound: BoundAddress;
   /** Begins to accept; a listener that was not paused only resolves. Rejects `ERR_ADOPT` on any doubt. */
@@ -120,6 +127,10 @@ export interface Listener {
   connections?(): number;
   /** Cuts them. @returns How many there were. */
   cut?(): number;
+  /** The same connections one by one. */
+  readonly sockets?: NativeConnections;
+  /** What is being answered on them. */
+  readonly requests?: NativeRequests;
   /** Ends the server itself, once its connections are finished; nothing of it keeps the process alive then. */
   finish(): void;
 }
@@ -143,6 +154,12 @@ export interface Backend {
   parentPid(): number;
   /** Whether a process exists. */
   isAlive(pid: number): boolean;
+  /**
+   * When a process was started, in a unit of the system's: tells it from a later one of the same number.
+   *
+   * @returns `undefined` when that cannot be learnt.
+   */
+  startedAt(pid: number): string | undefined;
   /** Sends a signal to a process; false when there is none. */
   kill(pid: number, signal: string): boolean;
   /** What this process was started with: for `command.ts`. */
@@ -161,10 +178,12 @@ export interface Backend {
   isSocket(fd: number): boolean;
   /** Closes a descriptor that no server took. */
   closeFd(fd: number): void;
-  /** Makes a server listen. The listener is paused until `open()` where the runtime can. */
+  /** Makes a server listen, or a `node:dgram` socket receive. The listener is paused until `open()` where the runtime can. */
   listen(server: unknown, target: ListenTarget): Promise<Listener>;
   /** Calls `start` and finds the socket of what it returns. */
   start(start: StartServer, target: ListenTarget): Promise<Listener>;
+  /** Resolves when every connection that was accepted before has been told to its server. */
+  caughtUp(): Promise<void>;
   /** Installs a signal handler that does not keep the process alive. */
   onSignal(signal: string, handler: () => void): Disposer;
   /** Calls back when an error is about to end this process. */

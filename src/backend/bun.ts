@@ -8,14 +8,19 @@
  */
 
 import { writeSync } from "node:fs";
+import { Server as HttpsServer } from "node:https";
 import { createServer, Server, Socket } from "node:net";
+import process from "node:process";
 import { collectFacts, type ProcessFacts } from "../command.ts";
-import type { Backend, Channel, Listener, ListenTarget } from "./backend.ts";
+import type { Backend, Channel, Disposer, Listener, ListenTarget } from "./backend.ts";
+import { hookBunServe, uncaughtBunServe } from "./bun_serve.ts";
 import { handleDescriptor, readCommandLine } from "./node.ts";
 import type { Libc } from "./libc/libc.ts";
 import { loadLibc } from "./libc/load.ts";
+import type { NativeRequests } from "./native.ts";
 import type { NodeServer } from "./node_server.ts";
-import { TransplantingBackend } from "./transplanting.ts";
+import type { ServeHook } from "./serve_hooks.ts";
+import { TransplantingBackend, type TransplantOptions } from "./transplanting.ts";
 
 /** What is used of Bun's own socket (`Bun.connect`); see Bun's documentation, "TCP sockets". */
 interface BunSocket {
@@ -129,12 +134,32 @@ function bunChannel(fd: number): Channel {
   };
 }
 
+/** Whether an `http.Server` speaks TLS: that of `node:https`, and also `http.createServer({ key, cert })`. */
+function hasTls(server: NodeServer): boolean {
+  if (server instanceof HttpsServer) return true;
+  const key = Object.getOwnPropertySymbols(server).find(({ description }) => description === "tls");
+  return Boolean((server as unknown as Record<symbol, unknown>)[key as symbol]);
+}
+
+let rejectionWatchers = 0;
+
+/** Makes a rejection that nobody handles an error that nobody caught, unless the application handles rejections. */
+function rethrow(error: unknown): void {
+  if (process.listenerCount("unhandledRejection") === 1) throw error;
+}
+
 class BunBackend extends TransplantingBackend {
   readonly runtime = "bun";
   readonly version = bun.version;
   readonly facts: ProcessFacts = collectFacts(readCommandLine);
 
+  protected readonly serveHook: ServeHook = hookBunServe(bun);
   #libc: Libc | null | undefined;
+
+  constructor(transplant: boolean) {
+    super();
+    if (!transplant) this.#libc = null;
+  }
 
   /** Loaded when a server needs it: `node:net` does not. */
   protected get libc(): Libc | undefined {
@@ -145,10 +170,14 @@ class BunBackend extends TransplantingBackend {
     return this.#libc ?? undefined;
   }
 
+  protected override uncaught(server: unknown): NativeRequests | undefined {
+    return uncaughtBunServe(server);
+  }
+
   protected override listenNode(server: NodeServer, target: ListenTarget): Promise<Listener> {
-    if (server instanceof Server || this.libc === undefined) {
-      return super.listenNode(server, target);
-    }
+    // Without libc a carrier listens for http.Server; one with TLS would speak plain HTTP to what that hands on.
+    const carried = this.libc === undefined && !hasTls(server);
+    if (server instanceof Server || carried) return super.listenNode(server, target);
     // Bun's http.Server ignores `fd`.
     return this.start((at) => {
       server.listen(at);
@@ -160,8 +189,21 @@ class BunBackend extends TransplantingBackend {
     return bunChannel(fd);
   }
 
+  /** Bun ends the process for a rejection, too, but tells `uncaughtExceptionMonitor` of errors only. */
+  override onFatalError(handler: (error: unknown) => void): Disposer {
+    const dispose = super.onFatalError(handler);
+    if (rejectionWatchers++ === 0) process.on("unhandledRejection", rethrow);
+    let installed = true;
+    return () => {
+      dispose();
+      if (installed && --rejectionWatchers === 0) process.off("unhandledRejection", rethrow);
+      installed = false;
+    };
+  }
+
   protected descriptor(server: NodeServer): number {
-    return handleDescriptor(server);
+    // Bun's http.Server does not tell it.
+    return server instanceof Server ? handleDescriptor(server) : -1;
   }
 
   protected override carrier(server: NodeServer): NodeServer {
@@ -181,6 +223,6 @@ class BunBackend extends TransplantingBackend {
 }
 
 /** The backend for Bun. */
-export function createBackend(): Promise<Backend> {
-  return Promise.resolve(new BunBackend());
+export function createBackend({ transplant = true }: TransplantOptions = {}): Promise<Backend> {
+  return Promise.resolve(new BunBackend(transplant));
 }

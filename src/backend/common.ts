@@ -5,12 +5,13 @@
  */
 
 import { spawn } from "node:child_process";
-import { closeSync, fstatSync, readFileSync } from "node:fs";
+import { closeSync, fstatSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { constants } from "node:os";
 import process from "node:process";
 import { type BoundAddress, formatAddress, sameBound } from "../address.ts";
 import type { ProcessFacts } from "../command.ts";
+import { fileProbes } from "../command_files.ts";
 import { UpgradeError } from "../errors.ts";
 import type {
   Backend,
@@ -27,12 +28,22 @@ import type {
 } from "./backend.ts";
 import { socketChannel } from "./channel.ts";
 import {
+  bound,
+  checkSocket,
+  datagramAt,
+  type DatagramParts,
+  type DatagramSocket,
+  letGo,
+  refusal,
+} from "./datagram.ts";
+import {
   adoptNodeServer,
   bindError,
   bindNodeServer,
   boundOf,
   closeListener,
   holdListen,
+  isForeignAddress,
   listening,
   nativeAt,
   type NodeServer,
@@ -40,6 +51,7 @@ import {
   nodeServerOf,
   openListener,
 } from "./node_server.ts";
+import { instead } from "./staying.ts";
 import { checkUnixPath, publishUnixPath } from "./unix_path.ts";
 
 const clock: Clock = {
@@ -81,6 +93,7 @@ export abstract class CommonBackend implements Backend {
   protected readonly hooks: NodeServerHooks = {
     carrier: (server) => this.carrier(server),
     descriptor: (server, bound) => this.descriptor(server, bound),
+    stays: () => instead(this.runtime),
     closeFd: (fd) => this.closeFd(fd),
     stop: (server, fd) => this.stop(server, fd),
   };
@@ -116,11 +129,20 @@ export abstract class CommonBackend implements Backend {
       if ((error as { code?: string }).code !== "EPERM") return false;
     }
     // A process that has ended and was not reaped (a container without an init) still takes signals.
+    return !/^[ZX]/.test(this.#stat(pid)?.[0] ?? "");
+  }
+
+  startedAt(pid: number): string | undefined {
+    return this.#stat(pid)?.[19];
+  }
+
+  /** The fields of `/proc/<pid>/stat` after the name of the program, from `state` on; see proc(5). */
+  #stat(pid: number): string[] | undefined {
     try {
       const stat = this.readFile(`/proc/${pid}/stat`);
-      return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+      return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     } catch {
-      return true;
+      return undefined;
     }
   }
 
@@ -150,6 +172,11 @@ export abstract class CommonBackend implements Backend {
     }
   }
 
+  async caughtUp(): Promise<void> {
+    // A connection that the runtime has accepted is told in a later turn of its loop, at most the one after the next.
+    for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+
   isSocket(fd: number): boolean {
     try {
       return fstatSync(fd).isSocket();
@@ -170,10 +197,16 @@ export abstract class CommonBackend implements Backend {
     const [file = "", ...args] = request.command;
     const refuse = (cause: unknown) => {
       const { code, message } = cause as { code?: string; message: string };
-      const why = code === "ENOENT"
+      // A missing folder and a missing program are the same error to the system.
+      const folder = fileProbes.problem(request.cwd, "folder");
+      const why = folder !== undefined
+        ? `its working directory ${JSON.stringify(request.cwd)} ${folder}`
+        : code === "ENOENT"
         ? "there is no such file"
         : code === "EACCES"
         ? "it may not be executed"
+        : code === "EBADF"
+        ? `one of the descriptors ${request.fds.join(", ")} is not open`
         : code === "EMFILE" || code === "ENFILE"
         ? "too many files are open; raise the limit of open files (RLIMIT_NOFILE)"
         : message;
@@ -218,6 +251,14 @@ export abstract class CommonBackend implements Backend {
 
   async listen(server: unknown, target: ListenTarget): Promise<Listener> {
     const { address } = target;
+    if (address.kind === "udp") {
+      const socket = checkSocket(server, target);
+      const start = (at: ListenAt) => {
+        socket.bind(at);
+        return socket;
+      };
+      return await this.#datagram(start, target, { socket, hostname: address.hostname });
+    }
     const refuse = (why: string): never => {
       throw new UpgradeError(
         "ERR_ADOPT",
@@ -247,6 +288,10 @@ export abstract class CommonBackend implements Backend {
 
   async start(start: StartServer, target: ListenTarget): Promise<Listener> {
     const { address, inherited } = target;
+    if (address.kind === "udp") {
+      const hostname = await this.hostnameFor(address);
+      return await this.#datagram(start, target, { socket: undefined, hostname });
+    }
     if (inherited !== undefined) return await this.startInherited(start, address, inherited);
     if (address.kind === "unix") await checkUnixPath(address.path);
     return await this.startNative(
@@ -267,12 +312,54 @@ export abstract class CommonBackend implements Backend {
     if (server instanceof Promise) {
       server = await server.catch((error) => this.startFailed(error, address));
     }
-    const own = nodeServerOf(server) ?? this.foreign(server, address);
-    if (!own.listening) {
+    const own = nodeServerOf(server);
+    const staying = own === undefined
+      ? this.staying(server, address) ?? this.foreign(server, address)
+      : undefined;
+    if (own?.listening === false) {
       await listening(own, () => {}).catch((error) => this.startFailed(error, address));
     }
+    const actual = own === undefined ? undefined : boundOf(own);
+    if (actual !== undefined && isElsewhere(actual, address)) {
+      closeServer(server);
+      throw new UpgradeError(
+        "ERR_ADOPT",
+        `Cannot use the server for ${formatAddress(address)}: it listens on ${
+          formatAddress(actual)
+        }; start it with everything in "at"`,
+      );
+    }
     if (address.kind === "unix") publishUnixPath(at.path as string, address.path);
-    return openListener(own, own, address, this.hooks);
+    return staying ?? openListener(own as NodeServer, own as NodeServer, address, this.hooks);
+  }
+
+  /** Makes a UDP socket receive, once it is opened. */
+  protected abstract datagram(target: ListenTarget, parts: DatagramParts): Promise<Listener>;
+
+  #datagram(
+    start: StartServer,
+    target: ListenTarget,
+    of: { readonly socket: DatagramSocket | undefined; readonly hostname: string | undefined },
+  ): Promise<Listener> {
+    const { address } = target;
+    return this.datagram(target, {
+      socket: of.socket,
+      at: datagramAt(of.hostname, address.kind === "unix" ? 0 : address.port),
+      bind: async (at) => {
+        let socket = this.call(start, at, address);
+        try {
+          // Nothing is awaited that is there already: the event loop is not to receive for it.
+          if (socket instanceof Promise) socket = await socket;
+          await bound(socket);
+        } catch (error) {
+          return this.startFailed(error, address);
+        }
+        if (socket !== undefined && socket !== null) return socket;
+        throw refusal(address, "the function returned nothing; return the socket");
+      },
+      close: closeServer,
+      finish: (socket) => letGo(socket, closeServer, this.clock),
+    });
   }
 
   /** Calls the user's function; what it throws because of the address is said in our words. */
@@ -296,8 +383,13 @@ export abstract class CommonBackend implements Backend {
     inherited: NonNullable<ListenTarget["inherited"]>,
   ): Promise<Listener> {
     const at = { ...this.placeholder(inherited.bound), fd: inherited.fd };
-    const { server, adopted } = await this.startHeld(start, at, address, inherited);
-    return adopted ?? await this.adopted(server, address, inherited);
+    try {
+      const { server, adopted } = await this.startHeld(start, at, address, inherited);
+      return adopted ?? await this.adopted(server, address, inherited);
+    } finally {
+      // Deno leaves it when the process ends right away.
+      if (at.path !== undefined) rmSync(at.path, { force: true });
+    }
   }
 
   /** Calls the user's function; a `node:net` server that takes `at.fd` is adopted and listens when it is opened. */
@@ -355,6 +447,11 @@ export abstract class CommonBackend implements Backend {
     return openListener(own, own, address, this.hooks);
   }
 
+  /** The listener of a server that `node:net` did not make, where such a one can at least be started. */
+  protected staying(_server: unknown, _address: ListenTarget["address"]): Listener | undefined {
+    return undefined;
+  }
+
   /** A server that `node:net` did not make. */
   protected foreign(server: unknown, address: ListenTarget["address"]): never {
     closeServer(server);
@@ -383,18 +480,29 @@ export abstract class CommonBackend implements Backend {
 
   onSignal(signal: string, handler: () => void): Disposer {
     if (!(signal in constants.signals)) throw new TypeError(`"${signal}" is not a signal here`);
-    process.on(signal, handler);
-    return () => process.off(signal, handler);
+    return listen(signal, handler);
   }
 
   onFatalError(handler: (error: unknown) => void): Disposer {
-    process.on("uncaughtExceptionMonitor", handler);
-    return () => process.off("uncaughtExceptionMonitor", handler);
+    return listen("uncaughtExceptionMonitor", handler);
   }
+}
+
+/** Whether a server is not where it was told to be; a host name can be spelt in too many ways to be compared. */
+function isElsewhere(actual: BoundAddress, told: ListenTarget["address"]): boolean {
+  if (actual.kind === "unix" || told.kind === "unix") return actual.kind !== told.kind;
+  return told.port !== 0 && actual.port !== told.port;
+}
+
+/** Listens to the process; the disposer takes out this listener and never an equal one. */
+function listen(event: string, handler: (...args: unknown[]) => void): Disposer {
+  const own = (...args: unknown[]) => handler(...args);
+  process.on(event, own);
+  return () => process.off(event, own);
 }
 
 function isBindError(error: unknown): boolean {
   return ["EADDRINUSE", "EACCES", "EPERM", "EADDRNOTAVAIL", "ENOTFOUND", "EAI_AGAIN"].includes(
     (error as { code?: string } | null)?.code ?? "",
-  );
+  ) || isForeignAddress(error);
 }

@@ -9,12 +9,18 @@ import { Socket } from "node:net";
 import { type BoundAddress, formatAddress, sameBound } from "../address.ts";
 import { collectFacts, type ProcessFacts } from "../command.ts";
 import { UpgradeError } from "../errors.ts";
-import type { Backend, SpawnedProcess, SpawnRequest } from "./backend.ts";
+import type { Backend, Listener, ListenTarget, SpawnedProcess, SpawnRequest } from "./backend.ts";
+import type { DatagramParts } from "./datagram.ts";
+import { hookDenoServe } from "./deno_serve.ts";
 import type { Libc } from "./libc/libc.ts";
 import { loadLibc } from "./libc/load.ts";
 import type { NodeServer } from "./node_server.ts";
-import { retire } from "./transplant.ts";
-import { TransplantingBackend } from "./transplanting.ts";
+import type { ServeHook } from "./serve_hooks.ts";
+import { retire, socketAt } from "./transplant.ts";
+import { TransplantingBackend, type TransplantOptions } from "./transplanting.ts";
+
+/** Where the child finds what it is passed. */
+const FIRST_PASSED_FD = 4;
 
 const deno = (globalThis as unknown as { Deno: { version: { deno: string } } }).Deno;
 
@@ -22,13 +28,14 @@ class DenoBackend extends TransplantingBackend {
   readonly runtime = "deno";
   readonly version = deno.version.deno;
   readonly facts: ProcessFacts;
+  protected readonly serveHook: ServeHook = hookDenoServe(deno);
   readonly #libc: Libc;
   protected readonly libc: Libc | undefined;
 
-  constructor(libc: Libc) {
+  constructor(libc: Libc, transplant: boolean) {
     super();
     this.#libc = libc;
-    this.libc = libc.os === "linux" ? libc : undefined;
+    this.libc = transplant && libc.os === "linux" ? libc : undefined;
     // Deno gives /proc/self to JavaScript only under --allow-all.
     const readCommandLine = () => {
       try {
@@ -43,14 +50,17 @@ class DenoBackend extends TransplantingBackend {
 
   protected descriptor(_server: NodeServer, bound: BoundAddress): number {
     for (const fd of this.#libc.openFds()) {
-      const socket = this.#libc.socket(fd);
+      const socket = socketAt(this.#libc, fd);
       if (socket?.type !== "stream" || !socket.listening) continue;
       const { address } = socket;
       const there: BoundAddress = "path" in address
         // The kernel keeps the name under which the path was bound.
         ? { kind: "unix", path: address.path.replace(/\.\d+$/, "") }
         : { kind: "tcp", hostname: address.hostname, port: address.port };
-      if (sameBound(there, bound)) return fd;
+      if (!sameBound(there, bound)) continue;
+      // Deno does not mark the Unix listeners of node:net.
+      this.#libc.setCloseOnExec(fd, true);
+      return fd;
     }
     throw new UpgradeError(
       "ERR_ADOPT",
@@ -86,16 +96,54 @@ class DenoBackend extends TransplantingBackend {
   override spawn(request: SpawnRequest): Promise<SpawnedProcess> {
     // Deno's spawn clears O_NONBLOCK on every descriptor that it passes; the flag belongs to the open file
     // description, so from then on accept() would block this process too. It is set again before the loop turns.
-    const nonBlocking = request.fds.filter((fd) => this.#libc.isNonBlocking(fd));
-    const spawned = super.spawn(request);
+    const nonBlocking = request.fds.filter((fd) =>
+      this.#libc.isOpen(fd) && this.#libc.isNonBlocking(fd)
+    );
+    // It also puts one descriptor after the other in place, and so overwrites one that is still to be passed when its
+    // number is that of an earlier one's place; what was overwritten is missing in the child (seen with 2.9.6).
+    const places = FIRST_PASSED_FD + request.fds.length;
+    const moved: number[] = [];
+    const fds = request.fds.map((fd) => {
+      if (fd >= places || !this.#libc.isOpen(fd)) return fd;
+      const copy = this.#libc.duplicate(fd, places);
+      moved.push(copy);
+      return copy;
+    });
+    const spawned = super.spawn({ ...request, fds });
+    for (const fd of moved) this.#libc.close(fd);
     for (const fd of nonBlocking) this.#libc.setNonBlocking(fd, true);
     return spawned;
   }
 
   protected override stop(server: NodeServer, fd: number): void {
     // Deno's node:http cuts every connection after its next response once the server is closed, without a word.
-    if (this.libc === undefined) super.stop(server, fd);
-    else retire(this.libc, fd);
+    // It looks at `listening` for that.
+    if (this.libc !== undefined) retire(this.libc, fd);
+    else {
+      super.stop(server, fd);
+      Object.defineProperty(server, "listening", { configurable: true, value: true });
+    }
+  }
+
+  protected override async datagram(target: ListenTarget, parts: DatagramParts): Promise<Listener> {
+    const { socket } = parts;
+    if (socket === undefined) return await super.datagram(target, parts);
+    // In Deno's node:dgram, unref() does not reach the receive that is pending (seen with 2.9.6). So the socket never
+    // keeps the process alive, and this timer does until the socket is let go.
+    socket.unref();
+    const timer = setInterval(() => {}, 0x7fffffff);
+    const letGo = () => clearInterval(timer);
+    socket.once("close", letGo);
+    const finish = () => {
+      letGo();
+      parts.finish(socket);
+    };
+    try {
+      return await super.datagram(target, { ...parts, finish });
+    } catch (error) {
+      letGo();
+      throw error;
+    }
   }
 
   protected override readFile(path: string): string {
@@ -117,9 +165,11 @@ class DenoBackend extends TransplantingBackend {
  * @throws {UpgradeError} `ERR_UNSUPPORTED` without the permission to call libc.
  */
 // deno-lint-ignore require-await -- the refusal is to be a rejection
-export async function createBackend(): Promise<Backend> {
+export async function createBackend(
+  { transplant = true }: TransplantOptions = {},
+): Promise<Backend> {
   const result = loadLibc();
-  if ("libc" in result) return new DenoBackend(result.libc);
+  if ("libc" in result) return new DenoBackend(result.libc, transplant);
   throw new UpgradeError(
     "ERR_UNSUPPORTED",
     `Cannot create an upgrader on Deno: it needs calls to libc, and ${result.reason}`,

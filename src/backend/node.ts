@@ -12,8 +12,10 @@ import { Socket } from "node:net";
 import process from "node:process";
 import { collectFacts, type ProcessFacts } from "../command.ts";
 import { UpgradeError } from "../errors.ts";
-import type { Backend } from "./backend.ts";
+import type { Backend, Listener, ListenTarget } from "./backend.ts";
 import { CommonBackend } from "./common.ts";
+import type { DatagramParts } from "./datagram.ts";
+import { nodeDatagram } from "./datagram_node.ts";
 import type { NodeServer } from "./node_server.ts";
 
 /** `/proc/self/cmdline`, where the system has it (`proc(5)`). */
@@ -42,6 +44,10 @@ class NodeBackend extends CommonBackend {
 
   protected descriptor(server: NodeServer): number {
     return handleDescriptor(server);
+  }
+
+  protected datagram(target: ListenTarget, parts: DatagramParts): Promise<Listener> {
+    return nodeDatagram(target, parts);
   }
 
   protected socketOn(fd: number): Socket {

@@ -29,6 +29,8 @@ export interface NodeServerHooks {
   carrier(server: NodeServer): NodeServer;
   /** The listening descriptor of a listening server. */
   descriptor(server: NodeServer, bound: BoundAddress): number;
+  /** Why a server is not passed on whose descriptor is -1. */
+  stays(): string;
   /** Closes a descriptor that no server took. */
   closeFd(fd: number): void;
   /** Stops a server from accepting and lets go of its socket, without touching its connections. */
@@ -87,7 +89,16 @@ export function listening(server: NodeServer, start: () => void): Promise<void> 
 
 /** Closes the listening socket and nothing else: `http.Server.close` would cut idle connections. */
 export function closeListener(server: NodeServer): void {
-  if (server.listening) Server.prototype.close.call(server as unknown as Server);
+  if (!server.listening) return;
+  // Bun's http.Server is none.
+  if (server instanceof Server) Server.prototype.close.call(server);
+  else server.close();
+}
+
+/** Whether a server failed because the address is not this machine's, in the word that Deno's `node:net` has for it. */
+export function isForeignAddress(error: unknown): boolean {
+  const { code, syscall } = (error ?? {}) as { code?: unknown; syscall?: unknown };
+  return code === "EINVAL" && syscall === "listen";
 }
 
 /** Says why an address cannot be bound. */
@@ -98,7 +109,7 @@ export function bindError(address: Address, error: unknown): UpgradeError {
     ? "the address is in use by another process and was not inherited from a parent; stop that process or choose another address"
     : code === "EACCES" || code === "EPERM"
     ? "permission was denied; a port below 1024 needs a privilege (CAP_NET_BIND_SERVICE), a path a writable folder"
-    : code === "EADDRNOTAVAIL"
+    : code === "EADDRNOTAVAIL" || isForeignAddress(error)
     ? "this machine does not have that address"
     : code === "ENOTFOUND" || code === "EAI_AGAIN"
     ? "the host name is not known"
@@ -164,13 +175,22 @@ export function openListener(
   }
   const fd = hooks.descriptor(carrier, bound);
   pretendOpen(server, carrier, bound);
+  let accepts = true;
   return {
     server,
     fd,
+    ...(fd < 0 ? { stays: hooks.stays() } : {}),
     bound,
     open: () => Promise.resolve(),
-    close: () => hooks.stop(carrier, fd),
-    finish: () => closeListener(carrier),
+    close() {
+      // Once: afterwards the number may be somebody else's.
+      if (accepts) hooks.stop(carrier, fd);
+      accepts = false;
+    },
+    finish() {
+      accepts = false;
+      closeListener(carrier);
+    },
   };
 }
 
@@ -224,7 +244,10 @@ export function adoptNodeServer(
       else if (state === "open") hooks.stop(carrier, fd);
       state = "closed";
     },
-    finish: () => closeListener(carrier),
+    finish() {
+      if (state === "open") state = "closed";
+      closeListener(carrier);
+    },
   };
 }
 

@@ -15,7 +15,7 @@ import process from "node:process";
 import { type BoundAddress, formatAddress } from "../address.ts";
 import { comparableHostname } from "../hostname.ts";
 import type { ListenAt } from "./backend.ts";
-import type { Libc, SocketInfo } from "./libc/libc.ts";
+import { type Libc, LibcError, type SocketInfo } from "./libc/libc.ts";
 import {
   doubt,
   pause,
@@ -43,6 +43,8 @@ export interface ExpectedSocket {
   readonly hostname?: string;
   /** Port; 0 is any. */
   readonly port?: number;
+  /** Port that the server itself tells: other sockets may have been opened while it started. */
+  readonly told?: number | undefined;
   /** Path of a Unix socket, as it was bound (a later rename does not count). */
   readonly path?: string;
 }
@@ -92,7 +94,8 @@ let placeholders = 0;
 export function boundAddress(socket: SocketInfo): BoundAddress {
   const { address } = socket;
   if ("path" in address) return { kind: "unix", path: address.path };
-  return { kind: "tcp", hostname: address.hostname, port: address.port };
+  const kind = socket.type === "datagram" ? "udp" : "tcp";
+  return { kind, hostname: address.hostname, port: address.port };
 }
 
 /**
@@ -103,6 +106,22 @@ export function boundAddress(socket: SocketInfo): BoundAddress {
  */
 export function snapshot(libc: Libc): SocketSnapshot {
   return { inodes: new Set(sockets(libc).values()) };
+}
+
+/**
+ * What the kernel knows of a descriptor that another thread may be closing.
+ *
+ * @param libc The C library.
+ * @param fd A number that was open a moment ago.
+ * @returns `undefined` when it is closed or no socket.
+ */
+export function socketAt(libc: Libc, fd: number): SocketInfo | undefined {
+  try {
+    return libc.socket(fd);
+  } catch (error) {
+    if (error instanceof LibcError) return undefined;
+    throw error;
+  }
 }
 
 /** All sockets of this process: descriptor to inode. */
@@ -136,11 +155,14 @@ export function findSocket(
   const fresh: FoundSocket[] = [];
   for (const [fd, inode] of sockets(libc)) {
     if (before.inodes.has(inode)) continue;
-    const socket = libc.socket(fd);
+    const socket = socketAt(libc, fd);
     if (socket?.type !== expected.type || (socket.type === "stream" && !socket.listening)) continue;
     fresh.push({ fd, inode, socket });
   }
-  const matching = fresh.filter(({ socket }) => matches(socket, expected));
+  // A port that no socket has is something else that is called "port".
+  const told = fresh.filter(({ socket }) => portOf(socket) === expected.told);
+  const candidates = expected.told !== undefined && told.length > 0 ? told : fresh;
+  const matching = candidates.filter(({ socket }) => matches(socket, expected));
   const [first, ...others] = matching;
   const seen = fresh.map(({ fd, socket }) => `${formatAddress(boundAddress(socket))} (fd ${fd})`)
     .join(", ") || "none";
@@ -166,6 +188,10 @@ export function findTaken(libc: Libc, inherited: number): number | undefined {
   return [...sockets(libc)].find(([fd, other]) =>
     other === inode && registrations(libc, fd).length > 0
   )?.[0];
+}
+
+function portOf({ address }: SocketInfo): number | undefined {
+  return "port" in address ? address.port : undefined;
 }
 
 function matches(socket: SocketInfo, expected: ExpectedSocket): boolean {

@@ -9,8 +9,14 @@ import { type BoundAddress, formatAddress, sameBound } from "../address.ts";
 import { UpgradeError } from "../errors.ts";
 import type { ListenAt, Listener, ListenTarget, StartServer } from "./backend.ts";
 import { closeServer, CommonBackend } from "./common.ts";
-import type { Libc, SocketInfo } from "./libc/libc.ts";
-import { listening, nodeServerOf, pretend } from "./node_server.ts";
+import { openConnections } from "./connections.ts";
+import { type DatagramParts, refusal } from "./datagram.ts";
+import { libcDatagram } from "./datagram_libc.ts";
+import type { Libc } from "./libc/libc.ts";
+import type { NativeRequests } from "./native.ts";
+import { boundOf, isNodeServer, listening, nodeServerOf, pretend } from "./node_server.ts";
+import type { ServeHook } from "./serve_hooks.ts";
+import { cannotPlace, stayingListener } from "./staying.ts";
 import {
   boundAddress,
   type ExpectedSocket,
@@ -36,10 +42,36 @@ interface Started {
   readonly deferAccept?: number;
 }
 
+/** How a backend is made. */
+export interface TransplantOptions {
+  /** Whether sockets are placed into running servers; `false`, for tests, is how it is on macOS. @default {true} */
+  readonly transplant?: boolean;
+}
+
 /** A backend that can call libc on Linux. */
 export abstract class TransplantingBackend extends CommonBackend {
   /** The C library; absent where transplants cannot work. */
   protected abstract readonly libc: Libc | undefined;
+
+  /** Catches the servers that this runtime makes itself. */
+  protected abstract readonly serveHook: ServeHook;
+
+  /** The requests of such a server that was not caught, as far as it tells them. */
+  protected uncaught(_server: unknown): NativeRequests | undefined {
+    return undefined;
+  }
+
+  override async start(start: StartServer, target: ListenTarget): Promise<Listener> {
+    this.serveHook.open();
+    try {
+      const listener = await super.start(start, target);
+      if (listener.sockets === undefined) return listener;
+      const requests = this.serveHook.find(listener.server) ?? this.uncaught(listener.server);
+      return requests === undefined ? listener : { ...listener, requests };
+    } finally {
+      this.serveHook.close();
+    }
+  }
 
   protected override async startNative(
     start: StartServer,
@@ -54,7 +86,7 @@ export abstract class TransplantingBackend extends CommonBackend {
     try {
       const expected: ExpectedSocket = address.kind === "unix"
         ? { type: "stream", path: at.path as string }
-        : { type: "stream", port: address.port };
+        : { type: "stream", port: address.port, told: toldPort(server) };
       const { fd, socket } = findSocket(libc, before, expected);
       // Deno's node:http does not mark its Unix listener.
       libc.setCloseOnExec(fd, true);
@@ -93,10 +125,12 @@ export abstract class TransplantingBackend extends CommonBackend {
       const { server, adopted } = await this.startHeld(start, { ...at, fd }, address, inherited);
       if (adopted !== undefined) return adopted;
       try {
-        await this.settled(server, address);
+        await this.untilListening(server, address);
         const own = findTaken(libc, fd) ?? findSocket(libc, before, {
           type: "stream",
-          ...(at.path === undefined ? { hostname: at.hostname as string } : { path: at.path }),
+          ...(at.path === undefined
+            ? { hostname: at.hostname as string, told: toldPort(server) }
+            : { path: at.path }),
         }).fd;
         if (registrations(libc, own).length === 0) await registered(libc, own);
         const { paused, deferAccept } = transplant(libc, own, fd);
@@ -107,6 +141,31 @@ export abstract class TransplantingBackend extends CommonBackend {
       }
     } finally {
       remove();
+    }
+  }
+
+  protected override datagram(target: ListenTarget, parts: DatagramParts): Promise<Listener> {
+    const { libc } = this;
+    if (libc !== undefined) return libcDatagram(libc, target, parts);
+    return Promise.reject(refusal(target.address, "on Deno and Bun that works on Linux only"));
+  }
+
+  protected override staying(
+    server: unknown,
+    address: ListenTarget["address"],
+  ): Listener | undefined {
+    return stayingListener(server, address, this.runtime, closeServer);
+  }
+
+  protected override async adopted(
+    server: unknown,
+    address: ListenTarget["address"],
+    inherited: NonNullable<ListenTarget["inherited"]>,
+  ): Promise<Listener> {
+    try {
+      return await super.adopted(server, address, inherited);
+    } catch (error) {
+      throw server && UpgradeError.is(error) ? cannotPlace(inherited.bound, this.runtime) : error;
     }
   }
 
@@ -121,18 +180,33 @@ export abstract class TransplantingBackend extends CommonBackend {
     if (server instanceof Promise) {
       server = await server.catch((error) => this.startFailed(error, address));
     }
-    await this.settled(server, address);
+    await this.untilListening(server, address);
     return server;
   }
 
   /** Waits until a server listens that does so in a later turn of the loop. */
-  protected async settled(server: unknown, address: ListenTarget["address"]): Promise<void> {
+  protected async untilListening(server: unknown, address: ListenTarget["address"]): Promise<void> {
     if (server === undefined || server === null) this.foreign(server, address);
     const own = nodeServerOf(server);
     if (own !== undefined && !own.listening) {
       await listening(own, () => {}).catch((error) => this.startFailed(error, address));
     }
   }
+}
+
+/** The port that a started server tells, or that the server of a framework's instance tells. */
+function toldPort(server: unknown): number | undefined {
+  const { server: inner } = server as { server?: unknown };
+  for (const each of [server, inner]) {
+    if (isNodeServer(each)) {
+      const bound = boundOf(each);
+      if (bound?.kind === "tcp") return bound.port;
+    }
+    // Bun.serve and Bun.listen; Deno.serve and Deno.listen.
+    const { port, addr } = (each ?? {}) as { port?: unknown; addr?: { port?: unknown } };
+    for (const told of [port, addr?.port]) if (typeof told === "number") return told;
+  }
+  return undefined;
 }
 
 function sameSocket(kernel: BoundAddress, announced: BoundAddress): boolean {
@@ -159,7 +233,7 @@ function pausedListener(libc: Libc, started: Started, bound: BoundAddress): List
   // Deno's node:http cuts every connection after its next response once `listening` is false.
   if (own !== undefined) pretend(own, bound, () => state !== "finished", true);
   return {
-    server,
+    server: own ?? server,
     fd,
     bound,
     // deno-lint-ignore require-await -- a doubt is to be a rejection
@@ -180,34 +254,6 @@ function pausedListener(libc: Libc, started: Started, bound: BoundAddress): List
       if (state !== "retired") this.close();
       state = "finished";
       closeServer(server);
-    },
-  };
-}
-
-/**
- * The connections of a server that does not tell them: the sockets of this process that are bound where it listens.
- *
- * An accepted socket has the listener's port or path (`getsockname(2)`); one that this process opened itself has not.
- */
-function openConnections(
-  libc: Libc,
-  kernel: SocketInfo["address"],
-): Required<Pick<Listener, "connections" | "cut">> {
-  const find = () =>
-    libc.openFds().filter((fd) => {
-      const socket = libc.socket(fd);
-      if (socket?.type !== "stream" || socket.listening) return false;
-      const { address } = socket;
-      return "path" in kernel
-        ? "path" in address && address.path === kernel.path
-        : "port" in address && address.port === kernel.port;
-    });
-  return {
-    connections: () => find().length,
-    cut() {
-      const left = find();
-      for (const fd of left) libc.shutdown(fd);
-      return left.length;
     },
   };
 }

@@ -9,22 +9,19 @@
  */
 
 import type { Clock } from "../backend/backend.ts";
-import type { Drainable, DrainPlan } from "./drain.ts";
+import type { Drainable, DrainCounts, DrainPlan } from "./drain.ts";
+import { type Response, sayGoodbye } from "./goodbye.ts";
 import type { Connection } from "./net.ts";
+import { WebSocketFarewell } from "./websocket.ts";
 
 interface Request {
   readonly socket: Connection;
   readonly httpVersionMajor: number;
+  readonly headers?: { readonly upgrade?: string };
 }
 
-interface Response {
-  readonly headersSent: boolean;
-  shouldKeepAlive: boolean;
-  setHeader(name: string, value: string): unknown;
-  once(event: "close", listener: () => void): unknown;
-}
-
-interface HttpServer {
+/** What is used of a server. */
+export interface HttpServer {
   on(event: string, listener: (...args: never[]) => void): unknown;
   prependListener(event: string, listener: (...args: never[]) => void): unknown;
   listenerCount(event: string): number;
@@ -34,77 +31,88 @@ interface HttpServer {
 interface Tracked {
   /** Responses that are not finished. */
   readonly responses: Set<Response>;
+  /** The response to the newest request that has arrived. */
+  newest: Response | undefined;
+  /** The newest request has arrived in this very turn of the event loop. */
+  fresh: boolean;
+  /** Its client has sent a request before it had the response to the one before. */
+  pipelines: boolean;
   /** From when on its responses say goodbye; on the clock of the drain. */
   turn: number;
   /** Since when it has been idle. */
   idleSince: number;
-  /** It speaks another protocol now (WebSocket, CONNECT): it is waited for. */
+  /** What had arrived by then. */
+  bytesRead: number | undefined;
+  /** The client was told to reconnect. */
+  told: boolean;
+  /** It speaks another protocol now (WebSocket, CONNECT). */
   upgraded: boolean;
+  webSocket: WebSocketFarewell | undefined;
+  /** Its grace was found to be over, and the event loop has turned since: what had arrived by then was read. */
+  due: boolean;
   /** FIN was sent. */
   ending: boolean;
 }
 
 // How long a client may take to answer our FIN.
 const LINGER_MS = 1_000;
+// Closing thousands of idle connections is done in portions, so that the event loop turns meanwhile.
+const PORTION = 250;
+const PAUSE_MS = 10;
 
-function sayGoodbye(response: Response): void {
-  if (response.headersSent) return;
-  response.shouldKeepAlive = false;
-  response.setHeader("Connection", "close");
-}
-
-class HttpDrain implements Drainable {
+/** The drain of an HTTP/1.1 server; of an HTTP/2 server that allows HTTP/1.1, the connections that speak it. */
+export class HttpDrain implements Drainable {
+  readonly kind = "http";
   readonly #connections = new Map<Connection, Tracked>();
   #clock: Clock | undefined;
   #plan: DrainPlan | undefined;
-  #began = 0;
   #served = 0;
   #closedIdle = 0;
+  #closedPolitely = 0;
   #changed: (() => void) | undefined;
 
-  constructor(server: HttpServer) {
+  /** @param speaksHttp1 Tells whose connections these are. */
+  constructor(server: HttpServer, speaksHttp1: (connection: Connection) => boolean = () => true) {
     // On a TLS server requests come on the secure socket, which wraps the one that "connection" tells.
     const tls = server.listenerCount("secureConnection") > 0;
-    server.on(
-      tls ? "secureConnection" : "connection",
-      (connection: Connection) => this.#add(connection),
-    );
+    server.on(tls ? "secureConnection" : "connection", (connection: Connection) => {
+      if (speaksHttp1(connection)) this.#add(connection);
+    });
     server.prependListener(
       "request",
       (request: Request, response: Response) => this.#request(request, response),
     );
-    this.#watchHandshakes(server, "upgrade");
-    this.#watchHandshakes(server, "connect");
-  }
-
-  /** A listener of ours would change what the server does with such requests, so it follows the application's. */
-  #watchHandshakes(server: HttpServer, event: string): void {
-    const taken = (request: Request) => {
-      const tracked = this.#connections.get(request.socket);
-      if (tracked !== undefined) tracked.upgraded = true;
-    };
-    let watching = server.listenerCount(event) > 0;
-    if (watching) server.prependListener(event, taken);
-    server.on("newListener", (name: string, listener: unknown) => {
-      if (watching || name !== event || listener === taken) return;
-      watching = true;
-      server.prependListener(event, taken);
-    });
+    // A listener of ours would change what the server does with such requests, so it follows the application's.
+    for (const event of ["checkContinue", "checkExpectation"]) {
+      follow(server, event, (request, response) => this.#request(request, response as Response));
+    }
+    for (const event of ["upgrade", "connect"]) {
+      follow(server, event, (request) => this.#upgrade(request, event));
+    }
   }
 
   #add(connection: Connection): Tracked {
     const tracked: Tracked = {
       responses: new Set(),
+      newest: undefined,
+      fresh: false,
+      pipelines: false,
       turn: 0,
       idleSince: this.#clock?.now() ?? 0,
+      bytesRead: connection.bytesRead,
+      told: false,
       upgraded: false,
+      webSocket: undefined,
+      due: false,
       ending: false,
     };
     this.#connections.set(connection, tracked);
     // Accepted just before the listener was closed.
     if (this.#plan !== undefined) this.#clock?.after(this.#plan.idleGraceMs, () => this.#sweep());
     connection.once("close", () => {
-      this.#connections.delete(connection);
+      // What was cut is no longer in the list.
+      if (!this.#connections.delete(connection)) return;
+      if (tracked.told || tracked.webSocket?.told === true) this.#closedPolitely += 1;
       this.#changed?.();
     });
     return tracked;
@@ -113,14 +121,54 @@ class HttpDrain implements Drainable {
   #request(request: Request, response: Response): void {
     if (request.httpVersionMajor > 1) return;
     const tracked = this.#connections.get(request.socket) ?? this.#add(request.socket);
+    // A request that "checkContinue" told comes again when the application emits "request".
+    if (tracked.responses.has(response)) return;
+    tracked.pipelines ||= tracked.responses.size > 0;
     tracked.responses.add(response);
-    if (this.#clock !== undefined && this.#clock.now() >= tracked.turn) sayGoodbye(response);
+    tracked.newest = response;
+    if (this.#clock !== undefined) {
+      if (tracked.pipelines) {
+        tracked.fresh = true;
+        this.#clock.after(0, () => tracked.fresh = false);
+      }
+      this.#watch(request.socket, tracked, response, this.#clock);
+    }
     response.once("close", () => {
       tracked.responses.delete(response);
       if (this.#clock === undefined) return;
-      this.#served += 1;
+      if (response.writableFinished !== false) this.#served += 1;
       tracked.idleSince = this.#clock.now();
+      tracked.bytesRead = request.socket.bytesRead;
     });
+  }
+
+  #watch(connection: Connection, tracked: Tracked, response: Response, clock: Clock): void {
+    if (response.headersSent) return;
+    sayGoodbye(response, () => {
+      if (tracked.told || !this.#isLast(tracked, response, clock)) return false;
+      return tracked.told = this.#connections.has(connection);
+    });
+  }
+
+  /** What a client sent after the request whose response says goodbye is never answered. */
+  #isLast(tracked: Tracked, response: Response, clock: Clock): boolean {
+    const since = clock.now() - tracked.turn;
+    if (since < 0 || tracked.newest !== response) return false;
+    // More requests may lie in what was read together with this one. A client that always has some on the way can only
+    // be told at their cost, so it is told late; it has to repeat them (RFC 9112, 9.3.2).
+    return !(tracked.pipelines && tracked.fresh) || since > (this.#plan as DrainPlan).idleGraceMs;
+  }
+
+  #upgrade(request: Request, event: string): void {
+    const tracked = this.#connections.get(request.socket);
+    if (tracked === undefined) return;
+    tracked.upgraded = true;
+    if (event !== "upgrade" || request.headers?.upgrade?.toLowerCase() !== "websocket") return;
+    tracked.webSocket = new WebSocketFarewell(request.socket);
+    if (this.#plan !== undefined && this.#clock !== undefined) {
+      const { spreadMs, webSocketSpreadMs = spreadMs } = this.#plan;
+      tracked.webSocket.say(this.#clock, webSocketSpreadMs, this.#plan.idleGraceMs);
+    }
   }
 
   connections(): number {
@@ -130,35 +178,46 @@ class HttpDrain implements Drainable {
   begin(plan: DrainPlan, clock: Clock): void {
     this.#clock = clock;
     this.#plan = plan;
-    this.#began = clock.now();
+    const began = clock.now();
     // Evenly over the spread, in the order in which the clients came.
-    const step = plan.spreadMs / Math.max(1, this.#connections.size);
-    let index = 0;
-    for (const tracked of this.#connections.values()) {
-      const wait = step * index++;
-      tracked.turn = this.#began + wait;
-      tracked.idleSince = this.#began;
-      clock.after(wait, () => {
-        for (const response of tracked.responses) sayGoodbye(response);
-      });
-    }
+    const all = [...this.#connections];
+    const step = plan.spreadMs / Math.max(1, all.length);
+    all.forEach(([connection, tracked], index) => {
+      tracked.turn = began + step * index;
+      tracked.idleSince = began;
+      tracked.bytesRead = connection.bytesRead;
+      for (const response of tracked.responses) this.#watch(connection, tracked, response, clock);
+    });
+    const webSockets = all.flatMap(([, { webSocket }]) => webSocket ?? []);
+    const pause = (plan.webSocketSpreadMs ?? plan.spreadMs) / Math.max(1, webSockets.length);
+    webSockets.forEach((one, index) => one.say(clock, pause * index, plan.idleGraceMs));
     this.#sweep();
   }
 
   /** Closes the connections whose grace is over, and comes back when the next one may be. */
   #sweep(): void {
     const clock = this.#clock as Clock;
-    const plan = this.#plan as DrainPlan;
+    const { idleGraceMs } = this.#plan as DrainPlan;
     const now = clock.now();
     let next = Infinity;
+    let portion = PORTION;
     for (const [connection, tracked] of this.#connections) {
       if (tracked.upgraded || tracked.ending) continue;
-      // A busy connection may become idle at any moment, and then has the whole grace.
-      const until = (tracked.responses.size > 0 ? now : tracked.idleSince) + plan.idleGraceMs;
-      if (tracked.responses.size > 0 || until > now) next = Math.min(next, until);
-      else this.#closeIdle(connection, tracked);
+      // A busy connection, or one on which a part of a request has arrived, may become idle at any moment, and then has
+      // the whole grace.
+      if (tracked.responses.size > 0 || tracked.bytesRead !== connection.bytesRead) {
+        tracked.idleSince = now;
+        tracked.bytesRead = connection.bytesRead;
+      }
+      const until = tracked.idleSince + idleGraceMs;
+      const wasDue = tracked.due;
+      tracked.due = tracked.responses.size === 0 && until - PAUSE_MS <= now;
+      if (until > now || !wasDue || !tracked.due) {
+        next = Math.min(next, tracked.due ? until : until - PAUSE_MS);
+      } else if (portion-- > 0) this.#closeIdle(connection, tracked);
+      else next = now;
     }
-    if (next !== Infinity) clock.after(Math.max(10, next - now), () => this.#sweep());
+    if (next !== Infinity) clock.after(Math.max(PAUSE_MS, next - now), () => this.#sweep());
   }
 
   #closeIdle(connection: Connection, tracked: Tracked): void {
@@ -179,9 +238,28 @@ class HttpDrain implements Drainable {
     return left.length;
   }
 
-  counts(): { readonly served: number; readonly closedIdle: number } {
-    return { served: this.#served, closedIdle: this.#closedIdle };
+  counts(): Pick<DrainCounts, "served" | "closedIdle" | "closedPolitely"> {
+    return {
+      served: this.#served,
+      closedIdle: this.#closedIdle,
+      closedPolitely: this.#closedPolitely,
+    };
   }
+}
+
+/** Listens in front of the application, once it listens. */
+function follow(
+  server: HttpServer,
+  event: string,
+  listener: (request: Request, second: unknown) => void,
+): void {
+  let watching = server.listenerCount(event) > 0;
+  if (watching) server.prependListener(event, listener);
+  server.on("newListener", (name: string, added: unknown) => {
+    if (watching || name !== event || added === listener) return;
+    watching = true;
+    server.prependListener(event, listener);
+  });
 }
 
 /** Watches the connections of an HTTP/1.1 server. */

@@ -1,5 +1,5 @@
 /**
- * Connections of servers that the runtime made itself (`Bun.serve`, `Deno.serve`) and does not tell: they are counted
+ * Connections of servers that the runtime made itself (`Bun.listen`, `Deno.listen`) and does not tell: they are counted
  * from outside, and waited for.
  *
  * @module
@@ -21,6 +21,7 @@ const INTERVAL_MS = 50;
 export function watchCounted(counted: CountedConnections): Drainable {
   let changed: (() => void) | undefined;
   return {
+    kind: "native",
     connections: () => counted.connections(),
     begin(plan: DrainPlan, clock: Clock) {
       const end = clock.now() + plan.timeoutMs;
@@ -34,6 +35,6 @@ export function watchCounted(counted: CountedConnections): Drainable {
       changed = receiver;
     },
     cut: () => counted.cut(),
-    counts: () => ({ served: 0, closedIdle: 0 }),
+    counts: () => ({ served: 0, closedIdle: 0, closedPolitely: 0 }),
   };
 }

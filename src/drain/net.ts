@@ -9,6 +9,8 @@ import type { Drainable } from "./drain.ts";
 /** What is used of a connection. */
 export interface Connection {
   readonly destroyed: boolean;
+  readonly bytesRead?: number;
+  write?: unknown;
   once(event: "close", listener: () => void): unknown;
   end(): unknown;
   destroy(): unknown;
@@ -31,6 +33,7 @@ export function watchNet(server: ConnectionSource): Drainable {
     });
   });
   return {
+    kind: "net",
     connections: () => connections.size,
     begin() {},
     onChange(receiver) {
@@ -42,6 +45,6 @@ export function watchNet(server: ConnectionSource): Drainable {
       for (const connection of left) connection.destroy();
       return left.length;
     },
-    counts: () => ({ served: 0, closedIdle: 0 }),
+    counts: () => ({ served: 0, closedIdle: 0, closedPolitely: 0 }),
   };
 }

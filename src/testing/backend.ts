@@ -22,7 +22,7 @@ import type {
   StartServer,
 } from "../backend/backend.ts";
 import type { ProcessFacts } from "../command.ts";
-import { fileProbes, findProgram } from "../command_files.ts";
+import { below, fileProbes, findProgram } from "../command_files.ts";
 import { UpgradeError } from "../errors.ts";
 import { CHANNEL_FD, FIRST_SOCKET_FD } from "../protocol.ts";
 import { FakeChannel } from "./channel.ts";
@@ -38,6 +38,8 @@ export interface FakeBackendOptions {
   readonly pid?: number;
   /** The environment. @default {{ PATH: "/usr/bin:/bin" }} */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** The working directory; a child has the one that it was started in. @default {that of the test} */
+  readonly cwd?: string;
   /**
    * Called for each child in the tick in which it is started, to tell it how to behave; what it throws is why the child
    * could not be started.
@@ -163,7 +165,7 @@ export class FakeHost implements Fake, Backend {
     this.#channel = channel;
     // A program that is there, and a script that nobody looks for.
     const program = hostProcess.execPath;
-    const cwd = hostProcess.cwd();
+    const cwd = options.cwd ?? hostProcess.cwd();
     this.facts = {
       cmdline: [program, "server"],
       argv0: program,
@@ -275,6 +277,10 @@ export class FakeHost implements Fake, Backend {
     return this.process.system.processes.get(pid)?.isAlive ?? false;
   }
 
+  startedAt(pid: number): string | undefined {
+    return this.isAlive(pid) ? this.process.system.processes.get(pid)?.started : undefined;
+  }
+
   kill(pid: number, signal: string): boolean {
     if (!this.isAlive(pid)) return false;
     this.process.system.processes.get(pid)?.take(signal);
@@ -286,9 +292,15 @@ export class FakeHost implements Fake, Backend {
     const [file = ""] = request.command;
     const refuse = (why: string) =>
       new UpgradeError("ERR_SPAWN", `Cannot start ${JSON.stringify(file)}: ${why}`);
-    const { PATH: path } = request.env;
-    const program = findProgram(file, { path, cwd: request.cwd, probes: fileProbes });
-    if (program === undefined) throw refuse("there is no such file");
+    const { cwd, env } = request;
+    const folder = fileProbes.problem(cwd, "folder");
+    if (folder !== undefined) {
+      throw refuse(`its working directory ${JSON.stringify(cwd)} ${folder}`);
+    }
+    if (findProgram(file, { path: env["PATH"], cwd, probes: fileProbes }) === undefined) {
+      const there = file.includes("/") && fileProbes.identity(below(cwd, file)) !== undefined;
+      throw refuse(there ? "it may not be executed" : "there is no such file");
+    }
     const files = request.fds.map((fd) => {
       const open = this.process.descriptors.get(fd);
       if (open === undefined) throw refuse(`descriptor ${fd} is not open`);
@@ -301,7 +313,7 @@ export class FakeHost implements Fake, Backend {
     holdChannel(process, theirs, CHANNEL_FD);
     files.forEach((open, index) => descriptors.open(open, FIRST_SOCKET_FD + index));
     // The host of a child that runs an upgrader of its own.
-    const host = new FakeHost(process, this.options, theirs);
+    const host = new FakeHost(process, { ...this.options, cwd }, theirs);
     const child = new FakeChild({ process, request, channels: { ours, theirs }, fake: host });
     try {
       this.options.onSpawn?.(child);
@@ -348,6 +360,10 @@ export class FakeHost implements Fake, Backend {
     return this.process.descriptors.get(fd) !== undefined;
   }
 
+  caughtUp(): Promise<void> {
+    return Promise.resolve();
+  }
+
   isSocket(fd: number): boolean {
     return this.process.descriptors.get(fd)?.kind === "socket";
   }
@@ -357,6 +373,14 @@ export class FakeHost implements Fake, Backend {
   }
 
   async listen(server: unknown, target: ListenTarget): Promise<Listener> {
+    if ((server as { readonly listening?: unknown }).listening === true) {
+      throw new UpgradeError(
+        "ERR_ADOPT",
+        `Cannot use the server for ${
+          formatAddress(target.address)
+        }: it listens already; pass it before its own listen() is called`,
+      );
+    }
     await this.options.onListen?.(target);
     return this.#listener(server, target);
   }
@@ -396,7 +420,7 @@ export class FakeHost implements Fake, Backend {
       const { file, bound } = this.process.system.bind(
         address.kind === "unix"
           ? { kind: "unix", path: address.path }
-          : { kind: "tcp", hostname: address.hostname ?? "::", port: address.port },
+          : { kind: address.kind, hostname: address.hostname ?? "::", port: address.port },
       );
       at = { fd: this.process.descriptors.open(file), bound, inherited: false };
     } else {

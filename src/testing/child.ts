@@ -19,11 +19,17 @@ export interface FakeChildParts {
   readonly fake: Fake;
 }
 
-/** Reads the frames that go through one end of a channel. */
+/** Reads the frames that go through one end of a channel, up to the first bytes that are none. */
 export function recordFrames(end: FakeChannel): Frame[] {
   const frames: Frame[] = [];
   const decoder = new FrameDecoder();
-  end.onSent((bytes) => void frames.push(...decoder.push(bytes)));
+  end.onSent((bytes) => {
+    try {
+      frames.push(...decoder.push(bytes));
+    } catch {
+      end.onSent(() => {});
+    }
+  });
   return frames;
 }
 

@@ -28,14 +28,23 @@ export { type FakeInheritance, FakeParent, fakeParent, type FakeParentOptions } 
 export type { FakeClock } from "./clock.ts";
 export type {
   AbortFrame,
+  AskFrame,
+  ChunkFrame,
   CommitFrame,
+  CutFrame,
   DrainingGeneration,
+  EndFrame,
   FailFrame,
   Frame,
   HelloFrame,
+  HistoryFrame,
+  MoreFrame,
   OwnedFrame,
   ProbationFrame,
   ReadyFrame,
+  RelayFrame,
   SocketEntry,
   SocketKind,
+  TakeFrame,
+  TellFrame,
 } from "../protocol.ts";

@@ -75,7 +75,7 @@ export class FakeParent {
         (kind === "unix" ? identity : kind === "raw" ? "" : "[::]:8080");
       const file = kind === "raw"
         ? { kind: "file" as const, what: identity, references: 0 }
-        : system.bind(parseBoundAddress(address)).file;
+        : system.bind(parseBoundAddress(address, kind)).file;
       process.descriptors.open(file);
       childProcess.descriptors.open(file, fd);
       return { fd, kind, identity, address };

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Socket } from "node:dgram";
 import { once } from "node:events";
 import { Server } from "node:net";
 import hostProcess from "node:process";
@@ -29,7 +30,7 @@ function addressOf(server: unknown, { address }: ListenTarget): BoundAddress {
     ...(typeof told === "function" ? {} : pick(server)),
   } as { address?: string; hostname?: string; port?: number };
   return {
-    kind: "tcp",
+    kind: address.kind,
     hostname: host ?? hostname ?? address.hostname ?? "::",
     port: port ?? address.port,
   };
@@ -61,7 +62,26 @@ function stopAccepting(server: unknown): void {
 function atOf(address: Address): ListenAt {
   if (address.kind === "unix") return { path: address.path, unix: address.path };
   const { port, hostname } = address;
-  return hostname === undefined ? { port } : { port, hostname, host: hostname };
+  const where = hostname === undefined ? {} : { hostname, host: hostname };
+  if (address.kind === "tcp") return { port, ...where };
+  // Without a host name a dgram socket binds every address of its type, the others of every type.
+  return {
+    port,
+    ...where,
+    ...(hostname === undefined ? {} : { address: hostname }),
+    transport: "udp",
+  };
+}
+
+/** A `dgram.Socket` that is being bound; it does not tell whether it is, except by having an address. */
+function isBinding(server: unknown): server is Socket {
+  if (typeof (server as Socket | null)?.bind !== "function") return false;
+  try {
+    (server as Socket).address();
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 async function listening(target: ListenTarget, begin: () => unknown): Promise<Listener> {
@@ -72,6 +92,7 @@ async function listening(target: ListenTarget, begin: () => unknown): Promise<Li
     if (pending?.listening === false && typeof pending.once === "function") {
       await once(server as Server, "listening");
     }
+    if (isBinding(server)) await once(server, "listening");
   } catch (cause) {
     const where = formatAddress(target.address);
     const { message } = cause as Error;
@@ -83,13 +104,23 @@ async function listening(target: ListenTarget, begin: () => unknown): Promise<Li
       `Cannot use the server for ${formatAddress(target.address)}: the function returned nothing`,
     );
   }
+  const isUdp = target.address.kind === "udp";
   return {
     server,
     fd: -1,
     bound: addressOf(server, target),
     open: () => Promise.resolve(),
-    close: () => stopAccepting(server),
-    finish() {},
+    // A UDP socket can answer until the drain is over.
+    close() {
+      if (!isUdp) stopAccepting(server);
+    },
+    finish() {
+      try {
+        if (isUdp) stopAccepting(server);
+      } catch {
+        // Closed by the application.
+      }
+    },
   };
 }
 
@@ -118,15 +149,19 @@ function nativeBackend(): Backend {
     },
     parentPid: () => hostProcess.ppid,
     isAlive: (pid) => backend.isAlive(pid),
+    startedAt: () => undefined,
     kill: (pid, signal) => hostProcess.kill(pid, signal),
     spawn: (request) => backend.spawn(request),
     openChannel: (fd) => backend.openChannel(fd),
+    caughtUp: () => Promise.resolve(),
     secure: () => true,
     isSocket: () => false,
     closeFd() {},
     listen: (server, target) =>
       listening(target, () => {
-        (server as Server).listen(atOf(target.address));
+        const at = atOf(target.address);
+        if (target.address.kind === "udp") (server as Socket).bind(at);
+        else (server as Server).listen(at);
         return server;
       }),
     start: (start, target) => listening(target, () => start(atOf(target.address))),

@@ -13,6 +13,8 @@ import { Descriptors, type OpenFile } from "./descriptors.ts";
 /** One process of a test. */
 export class FakeProcess {
   readonly pid: number;
+  /** Differs between two processes of the same number. */
+  readonly started: string;
   readonly system: FakeSystem;
   readonly env: Record<string, string | undefined>;
   readonly descriptors: Descriptors = new Descriptors();
@@ -36,6 +38,7 @@ export class FakeProcess {
   ) {
     this.system = system;
     this.pid = pid;
+    this.started = system.nextStart();
     this.env = { ...env };
     this.#parent = parent;
   }
@@ -85,9 +88,15 @@ export class FakeProcess {
 export class FakeSystem {
   readonly clock: ManualClock = new ManualClock();
   readonly processes: Map<number, FakeProcess> = new Map();
-  readonly #bound = new Map<string, OpenFile>();
+  readonly #bound = new Set<BoundAddress>();
   #lastPid = 1000;
   #lastPort = 49_151;
+  #lastStart = 0;
+
+  /** A time of start that no other process has. */
+  nextStart(): string {
+    return String(++this.#lastStart);
+  }
 
   /** Adds a process. */
   add(
@@ -106,11 +115,11 @@ export class FakeSystem {
    * @throws {UpgradeError} `ERR_ADDRESS` when it is in use.
    */
   bind(wanted: BoundAddress): { readonly file: OpenFile; readonly bound: BoundAddress } {
-    const bound = wanted.kind === "tcp" && wanted.port === 0
+    const bound = wanted.kind !== "unix" && wanted.port === 0
       ? { ...wanted, port: ++this.#lastPort }
       : wanted;
     const address = formatAddress(bound);
-    if (this.#bound.has(address)) {
+    if ([...this.#bound].some((other) => inTheWay(other, bound))) {
       throw new UpgradeError(
         "ERR_ADDRESS",
         `Cannot listen on ${address}: the address is in use by another process`,
@@ -120,9 +129,9 @@ export class FakeSystem {
       kind: "socket",
       what: `${bound.kind} ${address}`,
       references: 0,
-      onClosed: () => void this.#bound.delete(address),
+      onClosed: () => void this.#bound.delete(bound),
     };
-    this.#bound.set(address, file);
+    this.#bound.add(bound);
     return { file, bound };
   }
 
@@ -130,4 +139,15 @@ export class FakeSystem {
     do this.#lastPid += 1; while (this.processes.has(this.#lastPid));
     return this.#lastPid;
   }
+}
+
+/** Whether one of two addresses is the other or a part of it, so that only one can be bound. */
+function inTheWay(one: BoundAddress, other: BoundAddress): boolean {
+  if (one.kind === "unix" || other.kind === "unix") {
+    return one.kind === "unix" && other.kind === "unix" && one.path === other.path;
+  }
+  if (one.kind !== other.kind || one.port !== other.port) return false;
+  const hosts = [one.hostname, other.hostname];
+  return hosts[0] === hosts[1] || hosts.includes("::") ||
+    (hosts.includes("0.0.0.0") && hosts.every((host) => !host.includes(":")));
 }

@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -45,9 +46,35 @@ await upg.drain();
 say({ left: upg.generation, reason });
 `;
 
+const SERVE = `
+import process from "node:process";
+import { serve } from "changeover/serve";
+
+const say = (what) => console.log(JSON.stringify({ pid: process.pid, ...what }));
+try {
+  const { upgrader, finished } = await serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    name: "web",
+    fetch: async (request, { upgrader }) => {
+      const { pathname } = new URL(request.url);
+      if (pathname === "/upgrade") upgrader.upgrade().then(() => say({ upgraded: true }), (error) => say({ error: error.stack }));
+      if (pathname === "/stop") upgrader.stop();
+      return new Response(String(upgrader.generation));
+    },
+  });
+  say({ ready: upgrader.generation, port: upgrader.addresses[0].port });
+  const { reason } = await finished;
+  say({ left: upgrader.generation, reason });
+} catch ({ code, message }) {
+  say({ refused: code, message });
+}
+`;
+
 const TYPES = `
 import { createServer } from "node:http";
 import { UpgradeError, Upgrader, type UpgraderOptions } from "changeover";
+import { serve, type ServeOptions } from "changeover/serve";
 
 const options: UpgraderOptions = { pidFile: "/run/app.pid" };
 const upg: Upgrader = await Upgrader.create(options);
@@ -58,6 +85,16 @@ const reason: "upgraded" | "stopped" = await upg.exit;
 console.log(reason, UpgradeError.is(reason));
 // @ts-expect-error: there is no such option
 await Upgrader.create({ nonsense: true });
+
+const serving: ServeOptions = {
+  ...options,
+  port: 8080,
+  fetch: (request, { remoteAddress }) => new Response(request.url + remoteAddress),
+};
+const { finished } = await serve(serving);
+console.log((await finished).drain.cut);
+// @ts-expect-error: fetch answers with a Response
+await serve({ port: 8080, fetch: () => "hello" });
 `;
 
 // Bun does not mention a suite that is skipped, so what is skipped is a test.
@@ -76,9 +113,38 @@ function suite(): void {
 
   for (const runtime of [...oldest(), ...newer()]) {
     it(`replaces a running server on ${runtime.name}`, { timeout: 60_000 }, async () => {
-      await useServer(new Program(runtime, project));
+      await useServer(new Program(runtime, project, "server.mjs"));
+    });
+
+    const needsPeer = runtime.runtime === "node";
+    const without = needsPeer ? "says what to install" : "needs nothing else";
+    it(`without its optional peer, changeover/serve ${without} on ${runtime.name}`, {
+      timeout: 60_000,
+    }, async () => {
+      const program = new Program(runtime, project, "serve.mjs");
+      if (!needsPeer) return await useServer(program);
+      try {
+        const { message } = await program.says("refused", "ERR_UNSUPPORTED");
+        assert.match(String(message), /npm install srvx/);
+        assert.equal(await program.exitCode, 0);
+      } finally {
+        program.kill();
+      }
     });
   }
+
+  it("with its optional peer, changeover/serve serves on Node", { timeout: 60_000 }, async () => {
+    const peer = join(project, "node_modules/srvx");
+    symlinkSync(join(root, "node_modules/srvx"), peer);
+    try {
+      for (const runtime of [...oldest(), ...newer()]) {
+        if (runtime.runtime !== "node") continue;
+        await useServer(new Program(runtime, project, "serve.mjs"));
+      }
+    } finally {
+      rmSync(peer);
+    }
+  });
 
   for (const resolution of ["nodenext", "bundler"]) {
     it(`has types for "moduleResolution": "${resolution}"`, { timeout: 60_000 }, () => {
@@ -118,8 +184,8 @@ class Program {
   readonly #closed: Promise<void>;
   #receivers: (() => void)[] = [];
 
-  constructor(runtime: TestRuntime, cwd: string) {
-    const [executable = "", ...args] = runtime.command("server.mjs");
+  constructor(runtime: TestRuntime, cwd: string, script: string) {
+    const [executable = "", ...args] = runtime.command(script);
     // A group of its own, so that kill() also reaches the successors.
     this.#child = spawn(executable, args, {
       cwd,
@@ -198,6 +264,7 @@ function installPackage(project: string): void {
 
   writeFileSync(join(project, "package.json"), `{ "dependencies": { "changeover": "*" } }`);
   writeFileSync(join(project, "server.mjs"), PROGRAM);
+  writeFileSync(join(project, "serve.mjs"), SERVE);
   writeFileSync(join(project, "user.mts"), TYPES);
 }
 

@@ -41,7 +41,7 @@ export function askOnce(speech: Speech, target: Target): Promise<string> {
     socket.on("close", () => {
       clearTimeout(timer);
       const whole = http
-        ? /^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\n(?:\d+\r\n)?(\d+)/.exec(text)
+        ? /^HTTP\/1\.1 200 (?:OK)?\r\n[\s\S]*\r\n\r\n(?:\d+\r\n)?(\d+)/.exec(text)
         : /^(\d+)\n$/.exec(text);
       if (whole?.[1] === undefined) reject(new Error(`answered ${JSON.stringify(text)}`));
       else resolve(whole[1]);

@@ -45,6 +45,16 @@ export class FakeConnection extends EventEmitter {
   destroyed = false;
   /** Whether our FIN was sent. */
   ended = false;
+  /** As sockets have it. */
+  bytesRead = 0;
+  /** What the server wrote. */
+  readonly written: (Uint8Array | string)[] = [];
+
+  /** As sockets have it. */
+  write(chunk: Uint8Array | string): boolean {
+    this.written.push(chunk);
+    return true;
+  }
 
   /** Sends FIN; the client does not answer by itself. */
   end(): this {

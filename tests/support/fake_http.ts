@@ -13,8 +13,12 @@ export class FakeResponse extends EventEmitter {
   headersSent = false;
   /** As `node:http` has it. */
   shouldKeepAlive = true;
+  /** As streams have it. */
+  writableFinished = true;
   /** What was set. */
   readonly headers: Record<string, string> = {};
+  /** Its status, once its head is on the way. */
+  status: number | undefined;
   readonly #connection: FakeConnection;
 
   /** Made by {@linkcode FakeHttpServer.request}. */
@@ -29,14 +33,34 @@ export class FakeResponse extends EventEmitter {
     return this;
   }
 
+  /** As `node:http` has it. */
+  getHeader(name: string): string | undefined {
+    return this.headers[name.toLowerCase()];
+  }
+
+  /** As `node:http` has it, with a record or with pairs. */
+  writeHead(status: number, headers?: Record<string, string> | string[] | string[][]): this {
+    const pairs = headers === undefined
+      ? []
+      : !Array.isArray(headers)
+      ? Object.entries(headers)
+      : Array.isArray(headers[0])
+      ? headers as string[][]
+      : [headers as string[]];
+    for (const [name = "", value = ""] of pairs) this.setHeader(name, value);
+    this.status = status;
+    if (status >= 200) this.headersSent = true;
+    return this;
+  }
+
   /** Whether it tells the client to reconnect. */
   get saysGoodbye(): boolean {
-    return this.headers["connection"] === "close" && !this.shouldKeepAlive;
+    return /\bclose$/.test(this.headers["connection"] ?? "") && !this.shouldKeepAlive;
   }
 
   /** Finishes it; the server then closes the connection if that is what it said. */
   finish(): void {
-    this.headersSent = true;
+    if (!this.headersSent) this.writeHead(200);
     this.emit("close");
     if (this.saysGoodbye) this.#connection.destroy();
   }

@@ -1,20 +1,30 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import {
-  type Drainable,
   type DrainPlan,
   type DrainReport,
+  type NamedDrainable,
   runDrain,
 } from "../../src/drain/drain.ts";
 import { watchHttp } from "../../src/drain/http.ts";
 import { fakeBackend } from "../../src/testing/mod.ts";
 import type { FakeConnection } from "../support/fake_app.ts";
-import { FakeHttpServer } from "../support/fake_http.ts";
+import { FakeHttpServer, FakeResponse } from "../support/fake_http.ts";
 
 const PLAN: DrainPlan = { timeoutMs: 30_000, spreadMs: 800, idleGraceMs: 5000 };
 
 /** Node's types of listeners are too exact for the few methods that are used. */
-const watched = (server: FakeHttpServer): Drainable => watchHttp(server as never);
+const watched = (server: FakeHttpServer): NamedDrainable => ({
+  identity: "tcp:*:80",
+  drainable: watchHttp(server as never),
+});
+
+/** What a report says about the only server and, the same, about all. */
+const reported = (counts: Omit<DrainReport, "servers" | "durationMs">, durationMs: number) => ({
+  ...counts,
+  durationMs,
+  servers: [{ identity: "tcp:*:80", kind: "http", ...counts }],
+});
 
 interface Rig {
   readonly server: FakeHttpServer;
@@ -61,23 +71,23 @@ describe("before a drain", () => {
     const drainable = watched(server);
     const connection = server.connect();
     server.connect();
-    assert.equal(drainable.connections(), 2);
+    assert.equal(drainable.drainable.connections(), 2);
     connection.destroy();
     await clock.advance(0);
-    assert.equal(drainable.connections(), 1);
+    assert.equal(drainable.drainable.connections(), 1);
   });
 });
 
 describe("a drain", () => {
   test("of nothing is over at once", async () => {
     const { drain } = rig(0);
-    assert.deepEqual(await drain().report, {
-      connections: 0,
-      served: 0,
-      closedIdle: 0,
-      cut: 0,
-      durationMs: 0,
-    });
+    assert.deepEqual(
+      await drain().report,
+      reported(
+        { connections: 0, served: 0, closedIdle: 0, closedPolitely: 0, cut: 0 },
+        0,
+      ),
+    );
   });
 
   test("gives the turns evenly over the spread, in the order in which clients came", async () => {
@@ -114,15 +124,17 @@ describe("a drain", () => {
     assert.ok(connections.every((connection) => server.serve(connection)));
   });
 
-  test("says goodbye in a response that began before its turn and has not sent its head", async () => {
-    const { server, connections, advance, drain } = rig(2);
-    const [, second] = connections as [FakeConnection, FakeConnection];
-    const early = server.request(second);
-    drain();
-    await advance(399);
+  test("decides when a head is written: a response that began before the turn can be the last", async () => {
+    const { server, connections, advance, drain } = rig(3);
+    const [, second, third] = connections as [FakeConnection, FakeConnection, FakeConnection];
+    const [early, late] = [server.request(third), server.request(second)];
+    drain({ spreadMs: 900 });
+    await advance(599);
+    early.finish();
     assert.equal(early.saysGoodbye, false);
     await advance(1);
-    assert.equal(early.saysGoodbye, true);
+    late.finish();
+    assert.equal(late.saysGoodbye, true);
   });
 
   test("leaves a response alone whose head was sent before its turn, and tells the next one", async () => {
@@ -137,13 +149,13 @@ describe("a drain", () => {
     streaming.finish();
     await advance(500);
     assert.equal(server.serve(connection), true);
-    assert.deepEqual(await running.report, {
-      connections: 1,
-      served: 2,
-      closedIdle: 0,
-      cut: 0,
-      durationMs: 10_500,
-    });
+    assert.deepEqual(
+      await running.report,
+      reported(
+        { connections: 1, served: 2, closedIdle: 0, closedPolitely: 1, cut: 0 },
+        10_500,
+      ),
+    );
   });
 
   test("keeps idle connections for the grace and then ends them", async () => {
@@ -155,13 +167,13 @@ describe("a drain", () => {
     assert.ok(connections.every(({ ended }) => ended));
     // The clients answer the FIN.
     for (const connection of connections) connection.destroy();
-    assert.deepEqual(await running.report, {
-      connections: 3,
-      served: 0,
-      closedIdle: 3,
-      cut: 0,
-      durationMs: 5000,
-    });
+    assert.deepEqual(
+      await running.report,
+      reported(
+        { connections: 3, served: 0, closedIdle: 3, closedPolitely: 0, cut: 0 },
+        5000,
+      ),
+    );
   });
 
   test("destroys an idle connection whose client does not answer the FIN", async () => {
@@ -196,8 +208,8 @@ describe("a drain", () => {
     const response = server.request(connection);
     await advance(10_000);
     assert.equal(connection.ended, false);
-    assert.equal(response.saysGoodbye, true);
     response.finish();
+    assert.equal(response.saysGoodbye, true);
     assert.equal(connection.destroyed, true);
   });
 
@@ -311,13 +323,13 @@ describe("a connection that speaks another protocol", () => {
     const { report } = runDrain([drainable], PLAN, clock);
     await clock.advance(7000);
     socket.destroy();
-    assert.deepEqual(await report, {
-      connections: 1,
-      served: 0,
-      closedIdle: 0,
-      cut: 0,
-      durationMs: 7000,
-    });
+    assert.deepEqual(
+      await report,
+      reported(
+        { connections: 1, served: 0, closedIdle: 0, closedPolitely: 0, cut: 0 },
+        7000,
+      ),
+    );
   });
 });
 
@@ -325,14 +337,135 @@ test("on a TLS server the connections are the secure ones", () => {
   const server = new FakeHttpServer(true);
   const drainable = watched(server);
   server.emit("connection", server);
-  assert.equal(drainable.connections(), 0);
+  assert.equal(drainable.drainable.connections(), 0);
   server.connect();
-  assert.equal(drainable.connections(), 1);
+  assert.equal(drainable.drainable.connections(), 1);
 });
 
 test("an HTTP/2 request on the same server is left alone", () => {
   const { server, connections, drain } = rig(1);
   drain({ spreadMs: 0 });
   const response = server.request(connections[0] as FakeConnection, 2);
+  response.finish();
   assert.equal(response.saysGoodbye, false);
+});
+
+describe("the last response", () => {
+  test("is the one to the newest request that has arrived, when a client sends them ahead", async () => {
+    const { server, connections, drain, advance } = rig(1);
+    const [connection] = connections as [FakeConnection];
+    drain({ spreadMs: 0 });
+    const responses = [server.request(connection), server.request(connection)] as const;
+    await advance(0);
+    responses[0].finish();
+    const third = server.request(connection);
+    await advance(0);
+    responses[1].finish();
+    assert.deepEqual(responses.map(({ saysGoodbye }) => saysGoodbye), [false, false]);
+    third.finish();
+    assert.equal(third.saysGoodbye, true);
+  });
+
+  test("is not one that is answered at once, when the client is known to send more ahead; until its grace is over", async () => {
+    const { server, connections, drain, advance } = rig(1);
+    const [connection] = connections as [FakeConnection];
+    const before = [server.request(connection), server.request(connection)];
+    for (const response of before) response.finish();
+    drain({ spreadMs: 0, idleGraceMs: 1000 });
+    await advance(500);
+    assert.equal(server.serve(connection), false);
+    await advance(501);
+    assert.equal(server.serve(connection), true);
+  });
+
+  test("says it whatever the handler says in Connection, and keeps what else it says", () => {
+    const values: (string | undefined)[] = [];
+    for (
+      const headers of [
+        undefined,
+        { "X-A": "1" },
+        { connection: "keep-alive", "X-A": "1" },
+        ["Connection", "keep-alive, Upgrade"],
+        [["X-A", "1"], ["connection", "Keep-Alive"]],
+      ]
+    ) {
+      const { server, connections, drain } = rig(1);
+      drain({ spreadMs: 0 });
+      const response = server.request(connections[0] as FakeConnection);
+      response.setHeader("Connection", "keep-alive");
+      response.writeHead(201, headers as string[]);
+      assert.equal(response.status, 201);
+      if (JSON.stringify(headers)?.includes("X-A")) assert.equal(response.getHeader("X-A"), "1");
+      values.push(response.getHeader("Connection"));
+    }
+    assert.deepEqual(values, ["close", "close", "close", "Upgrade, close", "close"]);
+  });
+
+  test("is none that only informs", () => {
+    const { server, connections, drain } = rig(1);
+    drain({ spreadMs: 0 });
+    const response = server.request(connections[0] as FakeConnection);
+    response.writeHead(103);
+    assert.equal(response.saysGoodbye, false);
+    response.writeHead(200);
+    assert.equal(response.saysGoodbye, true);
+  });
+});
+
+test("a request that waits for 100-continue is in flight, whoever answers it", async () => {
+  for (const handsOn of [false, true]) {
+    const { clock } = fakeBackend();
+    const server = new FakeHttpServer();
+    const responses: FakeResponse[] = [];
+    server.on("checkContinue", (request, response) => {
+      if (handsOn) server.emit("request", request, response);
+      responses.push(response);
+    });
+    const drainable = watched(server);
+    const socket = server.connect();
+    const { report } = runDrain([drainable], { ...PLAN, spreadMs: 0 }, clock);
+    const response = new FakeResponse(socket);
+    server.emit("checkContinue", { socket, httpVersionMajor: 1 }, response);
+    await clock.advance(20_000);
+    assert.equal(socket.ended, false);
+    responses[0]?.finish();
+    assert.equal((await report).served, 1, "counted once");
+    assert.equal((await report).closedPolitely, 1);
+  }
+});
+
+test("a connection on which a part of a request has arrived has the whole grace again", async () => {
+  const { connections, advance, drain } = rig(2);
+  const [sending, idle] = connections as [FakeConnection, FakeConnection];
+  drain({ idleGraceMs: 1000 });
+  await advance(900);
+  sending.bytesRead += 10;
+  await advance(100);
+  assert.deepEqual([sending.ended, idle.ended], [false, true]);
+  await advance(980);
+  assert.equal(sending.ended, false);
+  await advance(20);
+  assert.equal(sending.ended, true);
+});
+
+test("a thousand idle connections are closed in portions, between which the event loop turns", async () => {
+  const { connections, advance, drain } = rig(1000);
+  const running = drain({ idleGraceMs: 1000 });
+  await advance(1000);
+  assert.equal(connections.filter(({ ended }) => ended).length, 250);
+  await advance(30);
+  assert.equal(connections.filter(({ ended }) => ended).length, 1000);
+  await advance(1000);
+  assert.equal((await running.report).closedIdle, 1000);
+});
+
+test("a response that was cut off was not served", async () => {
+  const { server, connections, drain } = rig(1);
+  const [connection] = connections as [FakeConnection];
+  const running = drain({ spreadMs: 0 });
+  const response = server.request(connection);
+  response.writableFinished = false;
+  response.emit("close");
+  connection.destroy();
+  assert.equal((await running.report).served, 0);
 });

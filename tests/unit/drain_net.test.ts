@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Listener } from "../../src/backend/backend.ts";
-import { type DrainPlan, runDrain, watch } from "../../src/drain/drain.ts";
+import {
+  type Drainable,
+  type DrainPlan,
+  type NamedDrainable,
+  runDrain,
+  watch,
+} from "../../src/drain/drain.ts";
 import { watchCounted } from "../../src/drain/native.ts";
 import { watchNet } from "../../src/drain/net.ts";
 import { fakeBackend } from "../../src/testing/mod.ts";
@@ -10,21 +16,22 @@ import { FakeHttpServer } from "../support/fake_http.ts";
 
 const PLAN: DrainPlan = { timeoutMs: 30_000, spreadMs: 800, idleGraceMs: 5000 };
 
+const named = (drainable: Drainable): NamedDrainable => ({ identity: "tcp:*:80", drainable });
+
 test("connections of a net server are waited for, however idle they are", async () => {
   const { clock } = fakeBackend();
   const server = new FakeServer();
   const drainable = watchNet(server);
   const connections = [server.connect(), server.connect()];
-  const { report } = runDrain([drainable], PLAN, clock);
+  const { report } = runDrain([named(drainable)], PLAN, clock);
   await clock.advance(29_000);
   assert.ok(connections.every(({ ended, destroyed }) => !ended && !destroyed));
   for (const connection of connections) connection.destroy();
+  const counts = { connections: 2, served: 0, closedIdle: 0, closedPolitely: 0, cut: 0 };
   assert.deepEqual(await report, {
-    connections: 2,
-    served: 0,
-    closedIdle: 0,
-    cut: 0,
+    ...counts,
     durationMs: 29_000,
+    servers: [{ identity: "tcp:*:80", kind: "net", ...counts }],
   });
 });
 
@@ -33,7 +40,7 @@ test("connections of a net server are cut at the deadline, and counted", async (
   const server = new FakeServer();
   const drainable = watchNet(server);
   const [stays, goes] = [server.connect(), server.connect()];
-  const { report } = runDrain([drainable], PLAN, clock);
+  const { report } = runDrain([named(drainable)], PLAN, clock);
   goes.destroy();
   await clock.advance(30_000);
   assert.equal(stays.destroyed, true);
@@ -46,7 +53,7 @@ test("a connection that was accepted late is waited for too", async () => {
   const server = new FakeServer();
   const drainable = watchNet(server);
   const first = server.connect();
-  const { report } = runDrain([drainable], PLAN, clock);
+  const { report } = runDrain([named(drainable)], PLAN, clock);
   const late = server.connect();
   first.destroy();
   await clock.advance(100);
@@ -60,7 +67,7 @@ test("connections that ended before the drain are not of its business", async ()
   const drainable = watchNet(server);
   server.connect().destroy();
   await clock.advance(0);
-  assert.equal((await runDrain([drainable], PLAN, clock).report).connections, 0);
+  assert.equal((await runDrain([named(drainable)], PLAN, clock).report).connections, 0);
 });
 
 test("the deadline is given up once everything is finished", async () => {
@@ -68,7 +75,7 @@ test("the deadline is given up once everything is finished", async () => {
   const server = new FakeServer();
   const drainable = watchNet(server);
   const connection = server.connect();
-  const { report } = runDrain([drainable], PLAN, clock);
+  const { report } = runDrain([named(drainable)], PLAN, clock);
   assert.equal(clock.pending, 1);
   connection.destroy();
   await report;
@@ -102,7 +109,7 @@ test("a server with a keep-alive timeout is watched as HTTP, any other as it is"
     const drainable = watch(listenerOf({ server }));
     assert.ok(drainable !== undefined);
     server.connect();
-    const { report } = runDrain([drainable], PLAN, clock);
+    const { report } = runDrain([named(drainable)], PLAN, clock);
     await clock.advance(30_000);
     assert.equal((await report).closedIdle, closedIdle);
   }
@@ -119,7 +126,7 @@ test("counted connections are looked at again and again, and cut at the deadline
       return open;
     },
   };
-  const first = runDrain([watchCounted(counted)], PLAN, clock);
+  const first = runDrain([named(watchCounted(counted))], PLAN, clock);
   await clock.advance(1000);
   open = 0;
   await clock.advance(100);
@@ -128,7 +135,7 @@ test("counted connections are looked at again and again, and cut at the deadline
   assert.equal(clock.pending, 0);
 
   open = 2;
-  const second = runDrain([watchCounted(counted)], PLAN, clock);
+  const second = runDrain([named(watchCounted(counted))], PLAN, clock);
   await clock.advance(30_000);
   assert.equal((await second.report).cut, 2);
   await clock.advance(1000);

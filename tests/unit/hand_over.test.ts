@@ -6,6 +6,7 @@ import {
   Offers,
   type ProduceState,
   Receiving,
+  stateName,
   WINDOW_BYTES,
 } from "../../src/hand_over.ts";
 import type { Failure } from "../../src/machine.ts";
@@ -214,14 +215,18 @@ describe("freeze and thaw", () => {
 });
 
 describe("an offer", () => {
-  test("is refused when its name is none or taken, or something is no function", () => {
+  test("is refused when its name is taken, or something is no function", () => {
     const offers = offering(() => "x");
-    for (const name of ["", "x".repeat(256), 1, undefined]) {
-      assert.throws(() => offers.add(name as string, () => "", {}), TypeError);
-    }
     assert.throws(() => offers.add("state", () => "", {}), /"state": the name is taken/);
     assert.throws(() => offers.add("other", "x" as never, {}), /expected functions/);
     assert.throws(() => offers.add("other", () => "", { thaw: 1 as never }), /expected functions/);
+  });
+
+  test("has a name of 1 to 255 characters", () => {
+    assert.equal(stateName("cache"), "app:cache");
+    for (const name of ["", "x".repeat(256), 1, undefined]) {
+      assert.throws(() => stateName(name), /expected a string of 1 to 255 characters/);
+    }
   });
 
   test("that was withdrawn is not offered any more", () => {

@@ -84,7 +84,7 @@ const complete = {
     { errno: "EPERM", syscall: "epoll_ctl" },
     { errno: "EINVAL", syscall: "fcntl" },
   ],
-  errno: { wrong: 0 },
+  errno: { reliable: true },
 };
 
 for (const runtime of runtimes) {

@@ -29,9 +29,14 @@ describe("resolveOptions", () => {
       upgradeTimeoutMs: 60_000,
       drainTimeoutMs: 30_000,
       drainSpreadMs: 800,
+      webSocketSpreadMs: 800,
       idleGraceMs: 5_000,
       probationMs: 0,
+      healthCheck: undefined,
+      healthIntervalMs: 1_000,
+      healthTimeoutMs: 5_000,
       maxDraining: 2,
+      drainingPolicy: "refuse",
       pidFile: undefined,
       signals: { upgrade: ["SIGHUP"], stop: ["SIGTERM", "SIGINT"] },
       command: {},
@@ -53,13 +58,19 @@ describe("resolveOptions", () => {
     const { backend } = fakeBackend();
     const logger: Logger = { info() {}, warn() {}, error() {} };
     const command = () => ["node"];
+    const healthCheck = () => {};
     const resolved = resolveOptions({
       upgradeTimeoutMs: 1,
       drainTimeoutMs: 0,
       drainSpreadMs: 0,
+      webSocketSpreadMs: 7,
       idleGraceMs: 0,
       probationMs: MAX_TIMER_MS,
+      healthCheck,
+      healthIntervalMs: 1,
+      healthTimeoutMs: 1,
       maxDraining: 1000,
+      drainingPolicy: "cut-oldest",
       pidFile: "app.pid",
       signals: { upgrade: ["SIGUSR2", "SIGUSR2"], stop: "SIGTERM" },
       command,
@@ -72,9 +83,14 @@ describe("resolveOptions", () => {
       upgradeTimeoutMs: 1,
       drainTimeoutMs: 0,
       drainSpreadMs: 0,
+      webSocketSpreadMs: 7,
       idleGraceMs: 0,
       probationMs: MAX_TIMER_MS,
+      healthCheck,
+      healthIntervalMs: 1,
+      healthTimeoutMs: 1,
       maxDraining: 1000,
+      drainingPolicy: "cut-oldest",
       pidFile: "app.pid",
       signals: { upgrade: ["SIGUSR2"], stop: ["SIGTERM"] },
       command: { command, env: { A: "1", B: undefined }, cwd: "/srv" },
@@ -95,6 +111,8 @@ describe("resolveOptions", () => {
 
   const numbers = [
     ["upgradeTimeoutMs", 1, MAX_TIMER_MS],
+    ["healthIntervalMs", 1, MAX_TIMER_MS],
+    ["healthTimeoutMs", 1, MAX_TIMER_MS],
     ["drainTimeoutMs", 0, MAX_TIMER_MS],
     ["drainSpreadMs", 0, MAX_TIMER_MS],
     ["idleGraceMs", 0, MAX_TIMER_MS],

@@ -27,7 +27,8 @@ const FRAMES: readonly Frame[] = [
     ],
     deadlineMs: 60_000,
     probationMs: 0,
-    draining: [{ pid: 90, generation: 1 }],
+    draining: [{ pid: 90, generation: 1, started: "123", since: 1, deadline: 2 }],
+    drainTimeoutMs: 30_000,
   },
   {
     type: "hello",
@@ -48,9 +49,14 @@ const FRAMES: readonly Frame[] = [
   { type: "end", name: "cache" },
   { type: "fail", message: "no\ndatabase \u{1f5ff}", stack: "Error\n    at x" },
   { type: "probation" },
+  { type: "ask", id: 1 },
+  { type: "tell", id: 1, status: { state: "starting" } },
   { type: "commit" },
   { type: "owned" },
   { type: "abort", reason: "" },
+  { type: "history", records: [{ at: 1, result: "upgraded" }] },
+  { type: "relay", request: "stop" },
+  { type: "cut", pid: 90 },
 ];
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -237,6 +243,7 @@ describe("a field", () => {
     [hello, "runtime", [1, null, undefined, "x".repeat(65)]],
     [hello, "deadlineMs", [-1, 0.5, "1", undefined]],
     [hello, "probationMs", [-1, 0.5, "1", undefined]],
+    [hello, "drainTimeoutMs", [-1, 0.5, "1", null]],
     [hello, "offers", [-1, 0.5, "1", null, [1]]],
     [hello, "draining", [undefined, {}, [null], [{ pid: 1 }], [{ pid: 0, generation: 1 }]]],
     [hello, "sockets", [

@@ -23,8 +23,10 @@ describe("create", () => {
       state: "starting",
       sockets: [],
       connections: 0,
+      drain: null,
       draining: [],
       lastReport: null,
+      history: [],
     });
     await upgrader.waitForParent();
   });
@@ -256,13 +258,13 @@ describe("drain", () => {
     assert.equal(await isPending(fake, drain), true);
     await fake.clock.advance(1);
     const report = await drain;
+    const counts = { connections: 2, served: 0, closedIdle: 0, closedPolitely: 0, cut: 1 };
     assert.deepEqual(report, {
-      connections: 2,
-      served: 0,
-      closedIdle: 0,
-      cut: 1,
+      ...counts,
       durationMs: 5000,
+      servers: [{ identity: "tcp:*:8080", kind: "net", ...counts }],
     });
+    assert.deepEqual(upgrader.status().drain, report);
     assert.equal(stays.destroyed, true);
     assert.equal(await upgrader.drain(), report);
   });

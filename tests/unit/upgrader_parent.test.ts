@@ -63,6 +63,7 @@ describe("an upgrade that succeeds", () => {
       deadlineMs: 5000,
       probationMs: 0,
       draining: [],
+      drainTimeoutMs: 30_000,
     });
     await child.exit(0);
     await upgrade;
@@ -101,7 +102,7 @@ describe("an upgrade that succeeds", () => {
       sockets: 1,
       stateBytes: 0,
       durationMs: 100,
-      steps: { spawnedMs: 0, readyMs: 70, ownedMs: 100 },
+      steps: { spawnedMs: 0, readyMs: 70, committedMs: 70, ownedMs: 100 },
     };
     assert.deepEqual((await upgrade).value, expected);
     assert.deepEqual(upgrader.status().lastReport, expected);
@@ -509,7 +510,10 @@ describe("a second request", () => {
     await parent.child.endProcess(502);
     const upgrade = outcome(upgrader.upgrade());
     const child = await parent.child.child();
-    assert.deepEqual(child.hello.draining, [{ pid: parent.pid, generation: 3 }]);
+    assert.deepEqual(
+      child.hello.draining.map(({ pid, generation }) => ({ pid, generation })),
+      [{ pid: parent.pid, generation: 3 }],
+    );
     await child.exit(0);
     await upgrade;
   });

@@ -72,6 +72,8 @@ export interface Symbols {
   listen(fd: number, backlog: number): number;
   /** `getsockname(2)`. */
   getsockname(fd: number, address: Uint8Array, length: Uint8Array): number;
+  /** `getpeername(2)`. */
+  getpeername(fd: number, address: Uint8Array, length: Uint8Array): number;
   /** `getsockopt(2)`. */
   getsockopt(
     fd: number,
@@ -113,6 +115,8 @@ export interface Constants {
   readonly peerPid: { readonly level: number; readonly name: number; readonly size: number };
   /** Seconds that a connection waits in the kernel for its first byte; Linux only. */
   readonly TCP_DEFER_ACCEPT: number | undefined;
+  /** What the kernel knows of a connection (`struct tcp_info` of `linux/tcp.h`); Linux only. */
+  readonly TCP_INFO: number | undefined;
 }
 
 /** Where things are in the structures of the platform. */
@@ -161,6 +165,7 @@ const linuxConstants: Constants = {
   IPV6_V6ONLY: 26,
   peerPid: { level: 1, name: 17, size: 12 }, // SO_PEERCRED: struct ucred { pid, uid, gid }
   TCP_DEFER_ACCEPT: 9,
+  TCP_INFO: 11,
 };
 
 const darwinConstants: Constants = {
@@ -175,6 +180,7 @@ const darwinConstants: Constants = {
   IPV6_V6ONLY: 27,
   peerPid: { level: 0, name: 2, size: 4 }, // SOL_LOCAL, LOCAL_PEERPID
   TCP_DEFER_ACCEPT: undefined,
+  TCP_INFO: undefined,
 };
 
 function prototype(symbol: string, parameters: readonly CType[], result: CType): Prototype {
@@ -234,6 +240,7 @@ export function platform(os: string, arch: string): Platform | undefined {
       bind: prototype("bind", ["int", "buffer", "int"], "int"),
       listen: prototype("listen", ["int", "int"], "int"),
       getsockname: prototype("getsockname", ["int", "buffer", "buffer"], "int"),
+      getpeername: prototype("getpeername", ["int", "buffer", "buffer"], "int"),
       getsockopt: prototype("getsockopt", ["int", "int", "int", "buffer", "buffer"], "int"),
       setsockopt: prototype("setsockopt", ["int", "int", "int", "buffer", "int"], "int"),
       epollCtl: linux ? prototype("epoll_ctl", ["int", "int", "int", "buffer"], "int") : undefined,

@@ -111,7 +111,14 @@ export function parseFdinfo(text: string, epoll: number): Registration[] {
 }
 
 function registrationsIn(libc: Libc, epoll: number, fd: number, inode: number): Registration[] {
-  const text = libc.readFile(`/proc/self/fdinfo/${epoll}`);
+  let text: string;
+  try {
+    text = libc.readFile(`/proc/self/fdinfo/${epoll}`);
+  } catch (error) {
+    // The event loop of another thread, which has ended meanwhile.
+    if (libc.epollFds([epoll]).length === 0) return [];
+    throw error;
+  }
   const lines = text.split("\n").filter((line) => line.includes(` ${fd} events:`)).join("\n");
   // The number alone does not do: after dup2 an old file may still be registered under it.
   return parseFdinfo(lines, epoll).filter((it) => it.fd === fd && it.inode === inode);

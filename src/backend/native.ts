@@ -1,0 +1,66 @@
+/**
+ * What a backend tells of a server that the runtime made itself (`Bun.serve`, `Deno.serve`), so that its connections can
+ * be let go one by one.
+ *
+ * Connections are seen from outside, as sockets; requests from inside, as calls of the handler. The address of the client
+ * says which belong together.
+ *
+ * @module
+ */
+
+/** One open connection. */
+export interface OpenConnection {
+  /** Its descriptor. */
+  readonly fd: number;
+  /** Tells it from others: the client's address, of a Unix socket the descriptor. */
+  readonly key: string;
+}
+
+/** The open connections of a server. */
+export interface NativeConnections {
+  /** All that are open now. */
+  look(): readonly OpenConnection[];
+  /** For how many milliseconds nothing was sent or received; `undefined` where nobody knows (Unix sockets). */
+  quietMs(connection: OpenConnection): number | undefined;
+  /** Whether something has arrived that was not read yet. */
+  hasUnread(connection: OpenConnection): boolean;
+  /** Closes a connection. */
+  close(connection: OpenConnection): void;
+}
+
+/** An open WebSocket. */
+export interface NativeWebSocket {
+  /** The same for the same WebSocket. */
+  readonly id: object;
+  /** Of its connection, where that is known. */
+  readonly key: string | undefined;
+  /** Begins the closing handshake (RFC 6455, 7.1.2); from then on its connection counts as answered. */
+  close(code: number, reason: string): void;
+  /** Whether nobody has begun that yet. */
+  readonly isOpen: boolean;
+}
+
+/** What is being answered. */
+export interface OpenRequests {
+  /** The connections of requests and WebSockets. */
+  readonly keys: ReadonlySet<string>;
+  /** How many there are besides, on connections that are not known. */
+  readonly unknown: number;
+}
+
+/** Looks at a response before it is sent, and may replace it. */
+export type LeaveTaking = (response: Response, key: string | undefined) => Response;
+
+/** The requests of a server. */
+export interface NativeRequests {
+  /** What is being answered now. */
+  open(): OpenRequests;
+  /** How many requests were answered since `begin`. */
+  answered(): number;
+  /** The WebSockets that are open now. */
+  webSockets(): Iterable<NativeWebSocket>;
+  /** Closes all connections on which nothing is being answered, where the server knows them itself. */
+  closeIdle?(): void;
+  /** From now on every response passes through `leave`. */
+  begin(leave: LeaveTaking): void;
+}
