@@ -53,6 +53,14 @@ export type {
   SpawnRequest,
   StartServer,
 } from "./src/backend/backend.ts";
+export type {
+  LeaveTaking,
+  NativeConnections,
+  NativeRequests,
+  NativeWebSocket,
+  OpenConnection,
+  OpenRequests,
+} from "./src/backend/native.ts";
 export type { DrainCounts, DrainReport, ServerDrainReport } from "./src/drain/drain.ts";
 export type { DrainContext, FinishWork, WorkOptions } from "./src/drain/application.ts";
 export type { LifecycleEvent, StateName } from "./src/machine.ts";

@@ -13,12 +13,15 @@ const FILE_LIMIT_MS = 240_000;
 const RUNTIME_LIMIT_MS = 480_000;
 const TOTAL_LIMIT_MS = 960_000;
 
+const JOBS = 3;
+
 const RINGS = ["unit", "contract", "package", "e2e"];
 
 const USAGE = `Usage: npm test -- [options] [file or folder or part of a path]...
 
   --only NAMES    comma-separated: ${names.join(", ")}; "node" is every Node
   --ring NAMES    comma-separated: ${RINGS.join(", ")}; tests directly in tests/ belong to unit
+  --jobs N        files at a time; default ${JOBS}: they wait more than they compute
   --verbose       print what the tests print, not only that of files that fail`;
 
 const started = performance.now();
@@ -32,6 +35,7 @@ async function main() {
       options: {
         only: { type: "string" },
         ring: { type: "string" },
+        jobs: { type: "string", default: String(JOBS) },
         verbose: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
@@ -49,6 +53,10 @@ async function main() {
     rings.find((name) => !RINGS.includes(name));
   if (unknown !== undefined) return misuse(`Unknown name "${unknown}"`);
 
+  const jobs = Number(values.jobs);
+  if (!Number.isInteger(jobs) || jobs < 1) {
+    return misuse(`--jobs ${values.jobs} is no number of files`);
+  }
   const files = testFiles(rings, positionals);
   if (files.length === 0) return misuse("No test file matches");
 
@@ -64,7 +72,7 @@ async function main() {
   const report = mkdtempSync(join(tmpdir(), "changeover-test-"));
   try {
     for (const runtime of present.filter(wanted)) {
-      const counts = await suite(runtime, files, { report, verbose: values.verbose });
+      const counts = await suite(runtime, files, { report, verbose: values.verbose, jobs });
       total.passed += counts.passed;
       total.failed += counts.failed;
     }
@@ -113,25 +121,29 @@ function testsIn(folder, deep) {
   });
 }
 
-async function suite(runtime, files, { report, verbose }) {
+async function suite(runtime, files, { report, verbose, jobs }) {
   const begin = performance.now();
   const end = Math.min(begin + RUNTIME_LIMIT_MS, started + TOTAL_LIMIT_MS);
   const version = await run([runtime.executable, "--version"], { cwd: root, limitMs: 20_000 });
   console.log(`\n${runtime.name} (${version.output.split("\n")[0]})`);
 
   const sum = { passed: 0, failed: 0, skipped: 0 };
-  for (const file of files) {
-    const limitMs = Math.min(FILE_LIMIT_MS, end - performance.now());
-    if (limitMs <= 0) {
-      sum.failed++;
-      console.log(`  FAILED  ${file}: not run, the time for ${runtime.name} is over`);
-      continue;
+  const waiting = [...files];
+  const work = async () => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      const limitMs = Math.min(FILE_LIMIT_MS, end - performance.now());
+      if (limitMs <= 0) {
+        sum.failed++;
+        console.log(`  FAILED  ${file}: not run, the time for ${runtime.name} is over`);
+        continue;
+      }
+      const counts = await testFile(runtime, file, { report, limitMs, verbose });
+      sum.passed += counts.passed;
+      sum.failed += counts.failed;
+      sum.skipped += counts.skipped;
     }
-    const counts = await testFile(runtime, file, { report, limitMs, verbose });
-    sum.passed += counts.passed;
-    sum.failed += counts.failed;
-    sum.skipped += counts.skipped;
-  }
+  };
+  await Promise.all(Array.from({ length: jobs }, work));
   if (sum.passed + sum.failed + sum.skipped === 0) {
     sum.failed++;
     console.log(`  FAILED  there is no test`);
@@ -141,8 +153,7 @@ async function suite(runtime, files, { report, verbose }) {
 }
 
 async function testFile(runtime, file, { report, limitMs, verbose }) {
-  const xml = join(report, `${runtime.name}.xml`);
-  rmSync(xml, { force: true });
+  const xml = join(report, `${runtime.name}-${file.replaceAll("/", "-")}.xml`);
   const result = await run([runtime.executable, ...testArguments(runtime.runtime, file, xml)], {
     cwd: root,
     env: testEnvironment(),

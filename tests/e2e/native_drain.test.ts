@@ -238,6 +238,7 @@ each(
       target: { port, hostname: "127.0.0.1" },
       keepAlive: 12,
       oneShot: 2,
+      post: 4,
       thinkMs: 1,
       maxMs: 50_000,
     });

@@ -50,12 +50,12 @@ test("the readme shows programs, and other servers for the first one", () => {
 });
 
 describe("a program of the readme says hello before and after the readme's signal", () => {
-  let modules = "";
+  let project = "";
   before(() => {
-    modules = mkdtempSync(join(tmpdir(), "co-"));
-    install(modules);
+    project = mkdtempSync(join(tmpdir(), "co-"));
+    install(project);
   }, { timeout: 120_000 });
-  after(() => rmSync(modules, { recursive: true }));
+  after(() => rmSync(project, { recursive: true }));
 
   for (const code of programs) {
     const [, imported = ""] = /^(import .* "changeover[^"]*")/m.exec(code)!;
@@ -64,7 +64,7 @@ describe("a program of the readme says hello before and after the readme's signa
       const command = runtime.runtime === "deno"
         ? [runtime.executable, "run", "--no-prompt", ...permissions, "server.ts"]
         : runtime.command("server.ts");
-      return live(t, { modules, command, code });
+      return live(t, { project, command, code });
     });
   }
 
@@ -76,7 +76,7 @@ describe("a program of the readme says hello before and after the readme's signa
       const assumed = Object.keys(ASSUMED).filter((name) => call.includes(name));
       const preamble = assumed.map((name) => ASSUMED[name]);
       const code = [...preamble, programs[0]!.replace(LISTEN, () => line)].join("\n");
-      return live(t, { modules, command: runtime.command("server.ts"), code });
+      return live(t, { project, command: runtime.command("server.ts"), code });
     });
   }
 });
@@ -101,35 +101,32 @@ function limits(skip: string | false = false): { timeout: number; skip: string |
   return { timeout: 60_000, skip };
 }
 
-async function live(t: TestContext, { modules, command, code }: Program): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "co-"));
-  let server: Server | undefined;
-  t.after(() => {
-    server?.kill();
-    rmSync(folder, { recursive: true });
-  });
-  symlinkSync(modules, join(folder, "node_modules"));
-  const dependencies = { changeover: "*", express: "*", fastify: "*", srvx: "*" };
-  writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module", dependencies }));
+async function live(t: TestContext, { project, command, code }: Program): Promise<void> {
+  const folder = mkdtempSync(join(project, "server-"));
   const pidFile = join(folder, "app.pid");
   const port = await freePort();
   // Nothing else differs from what is printed.
   const own = (text: string) =>
     text.replaceAll("/run/app.pid", pidFile).replaceAll("8080", String(port));
   writeFileSync(join(folder, "server.ts"), own(code));
-  server = new Server(command, folder);
+  const server = new Server(command, folder);
+  t.after(() => server.kill());
   const first = server.pid;
 
   const owner = () => existsSync(pidFile) ? Number(readFileSync(pidFile, "utf8")) : first;
   const says = async () => (await get({ host: "127.0.0.1", port })).text;
-  await server.until("it has written its PID file", () => existsSync(pidFile));
+  await server.until(
+    "it has written its PID file",
+    () => existsSync(pidFile) || server.exitCode !== null,
+  );
+  assert.equal(server.exitCode, null, server.output);
   assert.equal(owner(), first);
   assert.match(await says(), /^hello\b.*\n$/);
 
   execFileSync("sh", ["-c", own(hangUp)]);
   await server.until("its successor has taken over", () => owner() !== first);
   const second = owner();
-  await server.until("it has ended by itself", () => server?.exitCode !== null);
+  await server.until("it has ended by itself", () => server.exitCode !== null);
   assert.equal(server.exitCode, 0, server.output);
   assert.match(await says(), /^hello\b.*\n$/);
 
@@ -139,7 +136,7 @@ async function live(t: TestContext, { modules, command, code }: Program): Promis
 }
 
 interface Program {
-  readonly modules: string;
+  readonly project: string;
   readonly command: readonly string[];
   readonly code: string;
 }
@@ -181,17 +178,19 @@ class Server {
   }
 }
 
-/** Puts a build of this tree and the frameworks into a folder that becomes `node_modules`. */
-function install(modules: string): void {
+/** Makes a project with a build of this tree and the frameworks. */
+function install(project: string): void {
+  const modules = join(project, "node_modules");
   const own = join(modules, "changeover");
-  mkdirSync(own);
+  mkdirSync(own, { recursive: true });
   cpSync(join(root, "package.json"), join(own, "package.json"));
   const node = runtimes.find(({ runtime }) => runtime === "node")!.executable;
   const build = [join(root, "scripts/build.mjs"), "--out", join(own, "dist")];
   execFileSync(node, build, { stdio: "pipe" });
-  for (const name of ["express", "fastify", "srvx"]) {
-    symlinkSync(join(root, "node_modules", name), join(modules, name));
-  }
+  const others = ["express", "fastify", "srvx"];
+  for (const name of others) symlinkSync(join(root, "node_modules", name), join(modules, name));
+  const dependencies = Object.fromEntries(["changeover", ...others].map((name) => [name, "*"]));
+  writeFileSync(join(project, "package.json"), JSON.stringify({ type: "module", dependencies }));
 }
 
 /** A port that the system gives to no client: ephemeral ones begin at 32768 (ip(7)). */
