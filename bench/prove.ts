@@ -1,9 +1,9 @@
 // Proves, or disproves, that no request is lost: upgrades a loaded server many times through random runtimes and counts
 // every request with the raw-socket client of `bench/load`, which never retries.
 //
-//   npm run prove -- --upgrades 100 --every-ms 2000 --seed 1
+//   npm run prove -- --upgrades 100 --every-ms 2000 --seed 1 [--server native] [--only deno,bun]
 //
-// Ends with a table, writes bench/results/prove.json, and exits non-zero when a request was lost.
+// Ends with a table, writes bench/results/prove.json (prove-native.json), and exits non-zero when a request was lost.
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
@@ -24,8 +24,12 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     "think-ms": { type: "string", default: "0" },
     only: { type: "string" },
+    server: { type: "string", default: "node:http" },
   },
 });
+if (values.server !== "node:http" && values.server !== "native") {
+  throw new TypeError(`--server is "${values.server}", expected "node:http" or "native"`);
+}
 const upgrades = Number(values.upgrades);
 const everyMs = Number(values["every-ms"]);
 const wanted = values.only?.split(",");
@@ -76,7 +80,7 @@ async function heard<K extends keyof Said>(
 const [file = "", ...args] = pick().command(script);
 const first = spawn(file, args, {
   stdio: ["ignore", "pipe", "inherit"],
-  env: { ...process.env, NEXT: next },
+  env: { ...process.env, NEXT: next, SERVER: values.server },
 });
 createInterface({ input: first.stdout }).on("line", (line) => {
   if (line.startsWith("{")) said.push(JSON.parse(line));
@@ -127,6 +131,7 @@ try {
     machine: `${process.platform}-${process.arch}, ${cpus().length} cores`,
     client: `node ${process.versions.node}`,
     runtimes: runtimes.map(({ name }) => name),
+    server: values.server,
     upgrades,
     requests: report.sent,
     answered: report.answered,
@@ -142,7 +147,10 @@ try {
   };
   mkdirSync(new URL("./results/", import.meta.url), { recursive: true });
   writeFileSync(
-    new URL("./results/prove.json", import.meta.url),
+    new URL(
+      values.server === "native" ? "./results/prove-native.json" : "./results/prove.json",
+      import.meta.url,
+    ),
     JSON.stringify(result, null, 2) + "\n",
   );
   console.table([{

@@ -1,4 +1,4 @@
-// The server that `bench/prove.ts` upgrades: answers GET with "ok", echoes POST, and says which generation it is.
+// The server that `bench/prove.ts` upgrades (SERVER=native: the runtime's own where it has one): answers GET with "ok", echoes POST, and says which generation it is.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import process from "node:process";
@@ -13,8 +13,8 @@ const upgrader = await Upgrader.create({
 });
 const identity = `${upgrader.generation} ${upgrader.runtime} ${process.pid}`;
 
-await upgrader.listen(
-  { port: 0, hostname: "127.0.0.1", name: "main" },
+const address = { port: 0, hostname: "127.0.0.1", name: "main" };
+const nodeHttp = () =>
   createServer((request, response) => {
     response.setHeader("x-generation", identity);
     const chunks: Uint8Array[] = [];
@@ -24,8 +24,20 @@ await upgrader.listen(
       response.setHeader("content-length", body.length);
       response.end(body);
     });
-  }),
-);
+  });
+const fetch = async (request: Request) =>
+  new Response(request.method === "POST" ? await request.bytes() : "ok", {
+    headers: { "x-generation": identity },
+  });
+// deno-lint-ignore no-explicit-any -- the global objects of two runtimes
+const { Bun, Deno } = globalThis as any;
+
+// Node has no server of its own besides node:http.
+if (process.env["SERVER"] !== "native" || upgrader.runtime === "node") {
+  await upgrader.listen(address, nodeHttp());
+} else if (upgrader.runtime === "deno") {
+  await upgrader.listen(address, (at) => Deno.serve({ ...at, onListen() {} }, fetch));
+} else await upgrader.listen(address, (at) => Bun.serve({ ...at, fetch }));
 upgrader.addEventListener(
   "upgraded",
   (event) => say({ upgraded: (event as CustomEvent).detail.report }),
@@ -35,11 +47,11 @@ upgrader.addEventListener(
   (event) => say({ failed: (event as CustomEvent).detail.error?.message }),
 );
 await upgrader.ready();
-const [address] = upgrader.addresses;
+const [bound] = upgrader.addresses;
 say({
   ready: upgrader.generation,
   pid: process.pid,
-  port: address?.kind === "tcp" ? address.port : 0,
+  port: bound?.kind === "tcp" ? bound.port : 0,
 });
 await upgrader.exit;
 say({ drained: await upgrader.drain(), generation: upgrader.generation });

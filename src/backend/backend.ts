@@ -91,6 +91,8 @@ export interface ListenAt {
   readonly address?: string;
   /** What Deno wants to be told of UDP. */
   readonly transport?: "udp";
+  /** `false`: an address in use is refused. */
+  readonly reusePort?: boolean;
   /** `false` where one socket serves IPv4 and IPv6. */
   readonly ipv6Only?: boolean;
   /** Path of a Unix socket, as Node and Deno call it. */

@@ -128,6 +128,8 @@ export function nativeAt(address: Address, everyAddress: string): ListenAt {
     port: address.port,
     hostname,
     host: hostname,
+    // Elysia would share an address with strangers: what is in use is to be refused.
+    reusePort: false,
     // One socket for IPv4 and IPv6 where every address is meant.
     ...(address.hostname === undefined ? { ipv6Only: false } : {}),
   };

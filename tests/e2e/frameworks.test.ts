@@ -18,8 +18,7 @@ interface Case {
 
 const http: Case = { kind: "http", clients: { keepAlive: 6, oneShot: 2, post: 3 } };
 const net: Case = { kind: "net", clients: { keepAlive: 6, oneShot: 2 } };
-// Nobody tells the clients of these to reconnect, so that no connection may be kept.
-const native: Case = { kind: "native", clients: { oneShot: 6 } };
+const native: Case = { ...http, kind: "native" };
 
 const everywhere: Readonly<Record<string, Case>> = {
   "node:http": http,

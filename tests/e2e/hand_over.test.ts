@@ -78,7 +78,7 @@ for (const mode of ["never-read", "half"] as const) {
     `a ${who} that stops half-way fails the upgrade with ERR_UPGRADE_TIMEOUT`,
     limit,
     async (t) => {
-      const chain = started(t, { megabytes: 8, mode, upgradeTimeoutMs: 1500 });
+      const chain = started(t, { megabytes: 8, mode, upgradeTimeoutMs: 5000 });
       await chain.event("ready", 1);
       const { status, json } = await chain.get("/", {});
       assert.equal(status, 500);
