@@ -7,19 +7,13 @@
 import { type Address, formatAddress, identityOf, parseBoundAddress } from "./address.ts";
 import type { Backend, Disposer, Listener, StartServer } from "./backend/backend.ts";
 import { toError, toFailure } from "./child.ts";
-import { type FinishWork, watchApplication, type WorkOptions } from "./drain/application.ts";
-import {
-  type DrainReport,
-  type NamedDrainable,
-  runDrain,
-  type RunningDrain,
-  watch,
-} from "./drain/drain.ts";
+import type { FinishWork, WorkOptions } from "./drain/application.ts";
+import type { DrainReport } from "./drain/drain.ts";
 import { Engine, type OuterEffect } from "./engine.ts";
 import { UpgradeError } from "./errors.ts";
 import { Generations } from "./generations.ts";
 import { Offers, Receiving } from "./hand_over.ts";
-import { History, type UpgradeRecord } from "./history.ts";
+import { Leaving } from "./leaving.ts";
 import {
   type Failure,
   initialState,
@@ -31,11 +25,12 @@ import {
 import { Names, removeFile } from "./names.ts";
 import { type CommandOptions, MAX_TIMER_MS, type ResolvedOptions } from "./options.ts";
 import type { Parent } from "./parent.ts";
-import { type Frame, type HistoryFrame, type ReadyFrame, tail } from "./protocol.ts";
-import type { UpgradeReport, UpgraderEventDetail, UpgraderStatus } from "./report.ts";
+import { type Frame, type ReadyFrame, tail } from "./protocol.ts";
+import type { UpgradeReport, UpgraderStatus } from "./report.ts";
 import { installSignals } from "./signals.ts";
 import { SocketRegister } from "./sockets.ts";
 import { Succession } from "./succession.ts";
+import { type Tell, Teller } from "./teller.ts";
 import { shareTicketKeys } from "./tickets.ts";
 
 // How long a process that was asked to go may take before it is killed.
@@ -45,9 +40,6 @@ interface Waiting {
   resolve(value: unknown): void;
   reject(error: Error): void;
 }
-
-/** Is told every step. */
-export type Tell = (event: LifecycleEvent, detail: UpgraderEventDetail) => void;
 
 /** The inside of an upgrader. */
 export class Core {
@@ -66,34 +58,29 @@ export class Core {
   readonly #backend: Backend;
   readonly #options: ResolvedOptions;
   readonly #parent: Parent | undefined;
-  readonly #tell: Tell;
   readonly #engine: Engine;
+  readonly #teller: Teller;
+  readonly #leaving: Leaving = new Leaving();
   readonly #names: Names;
-  readonly #drainables: NamedDrainable[] = [];
   readonly #waiting = new Map<RequestId, Waiting>();
   readonly #disposers: Disposer[] = [];
   #resolveExit!: (reason: "upgraded" | "stopped") => void;
   #resolveParentGone!: () => void;
   readonly #generations: Generations;
-  readonly #history: History = new History();
   #lastRequest = 0;
   #succession: Succession | undefined;
-  #lastReport: UpgradeReport | null = null;
-  #lastError: UpgradeError | undefined;
-  #drain: RunningDrain | undefined;
-  #drainReport: DrainReport | undefined;
   #stopSignals = 0;
-  #isCut = false;
   #hasAccepted = false;
 
   /** Wires everything together; events are told from now on. */
   constructor(backend: Backend, options: ResolvedOptions, parent: Parent | undefined, tell: Tell) {
-    this.#tell = tell;
     this.#backend = backend;
     this.#options = options;
     this.#parent = parent;
     const hello = parent?.hello;
     this.generation = hello?.generation ?? 1;
+    const { generation } = this;
+    this.#teller = new Teller({ generation, pid: backend.pid }, options.logger, tell);
     this.register = new SocketRegister(hello?.sockets);
     this.receiving = new Receiving(hello?.offers ?? [], (frame) => parent?.send(frame));
     this.#names = new Names(options.pidFile, backend.pid);
@@ -168,8 +155,7 @@ export class Core {
     });
     if (bound.kind === "unix") this.#names.addPath(bound.path);
     // A UDP socket has no connections.
-    const drainable = target.kind === "udp" ? undefined : watch(listener);
-    if (drainable !== undefined) this.#drainables.push({ identity, drainable });
+    if (target.kind !== "udp") this.#leaving.watch(identity, listener);
     await shareTicketKeys(listener.server, identity, this.offers, this.receiving);
     // Stopped or called off meanwhile: nobody else would close it.
     if (this.isLeaving) listener.close();
@@ -235,16 +221,7 @@ export class Core {
 
   /** See `Upgrader.drainWith`. */
   drainWith(name: string, finish: FinishWork, options: WorkOptions): () => void {
-    if (this.#drain !== undefined) {
-      throw new UpgradeError("ERR_STOPPED", "Cannot add to the drain: it has begun");
-    }
-    const warn = (message: string) => this.log("warn", message);
-    const added = { identity: name, drainable: watchApplication(name, finish, options, warn) };
-    this.#drainables.push(added);
-    return () => {
-      const index = this.#drainables.indexOf(added);
-      if (index >= 0 && this.#drain === undefined) this.#drainables.splice(index, 1);
-    };
+    return this.#leaving.add(name, finish, options, (message) => this.log("warn", message));
   }
 
   /** See `Upgrader.drain`. */
@@ -255,28 +232,24 @@ export class Core {
         "Cannot drain: the process still serves; await exit first",
       );
     }
-    if (this.#drain === undefined) {
-      const { drainTimeoutMs, drainSpreadMs, webSocketSpreadMs, idleGraceMs } = this.#options;
-      const plan = {
-        timeoutMs: timeoutMs ?? drainTimeoutMs,
-        spreadMs: drainSpreadMs,
-        webSocketSpreadMs,
-        idleGraceMs,
-      };
-      this.#drain = runDrain(this.#drainables, plan, this.#backend.clock, this.#backend.caughtUp());
-      this.#drain.report.then((report) => {
-        this.#drainReport = report;
-        if (report.cut > 0) {
-          this.log(
-            "warn",
-            `generation ${this.generation} cut ${report.cut} connections at the end of its time`,
-          );
-        }
-        this.#engine.dispatch({ type: "drained" });
-      });
-      if (this.#isCut) this.#drain.cutNow();
-    }
-    return await this.#drain.report;
+    const { drainTimeoutMs, drainSpreadMs, webSocketSpreadMs, idleGraceMs } = this.#options;
+    const plan = {
+      timeoutMs: timeoutMs ?? drainTimeoutMs,
+      spreadMs: drainSpreadMs,
+      webSocketSpreadMs,
+      idleGraceMs,
+    };
+    const { clock } = this.#backend;
+    return await this.#leaving.begin(plan, clock, () => this.#backend.caughtUp(), (report) => {
+      this.#teller.drain = report;
+      if (report.cut > 0) {
+        this.log(
+          "warn",
+          `generation ${this.generation} cut ${report.cut} connections at the end of its time`,
+        );
+      }
+      this.#engine.dispatch({ type: "drained" });
+    });
   }
 
   /** See `Upgrader.status`. */
@@ -288,24 +261,17 @@ export class Core {
       version: this.#backend.version,
       state: this.#engine.state.name,
       sockets: this.register.addresses,
-      connections: this.#drainables.reduce(
-        (sum, { drainable }) => sum + drainable.connections(),
-        0,
-      ),
-      drain: this.#drain?.progress() ?? null,
+      connections: this.#leaving.connections,
+      drain: this.#leaving.progress,
       draining: this.#generations.living(),
-      lastReport: this.#lastReport,
-      history: this.#history.records,
+      lastReport: this.#teller.report,
+      history: this.#teller.records,
     };
   }
 
-  /** Tells the operator; a broken logger breaks nothing. */
+  /** Tells the operator. */
   log(level: "info" | "warn" | "error", message: string): void {
-    try {
-      this.#options.logger[level](message);
-    } catch {
-      // A broken logger must not break an upgrade.
-    }
+    this.#teller.log(level, message);
   }
 
   #mayListen(): void {
@@ -336,8 +302,7 @@ export class Core {
 
   #cut(pid: number): void {
     if (pid !== this.#backend.pid) return this.#cutOther(pid);
-    this.#isCut = true;
-    this.#drain?.cutNow();
+    this.#leaving.cut();
   }
 
   #request(send: (request: RequestId) => void): Promise<unknown> {
@@ -424,8 +389,8 @@ export class Core {
         this.#answer(effect.request)?.resolve(this.#result());
         break;
       case "reject":
-        this.#lastError = toError(effect.failure);
-        this.#answer(effect.request)?.reject(this.#lastError);
+        this.#teller.error = toError(effect.failure);
+        this.#answer(effect.request)?.reject(this.#teller.error);
         break;
       case "resolve-exit":
         this.#resolveExit(effect.reason);
@@ -465,7 +430,7 @@ export class Core {
         this.#relayed(frame.request);
         break;
       case "history":
-        this.#history.inherit(frame.records as unknown as UpgradeRecord[]);
+        this.#teller.inherit(frame);
         break;
       case "probation":
         this.#engine.dispatch({ type: "parent-probation" });
@@ -511,8 +476,8 @@ export class Core {
   /** The value with which the request that is being answered resolves. */
   #result(): UpgradeReport | undefined {
     if (this.#engine.state.name !== "draining") return undefined;
-    this.#lastReport = this.#succession?.report() ?? null;
-    return this.#lastReport ?? undefined;
+    this.#teller.report = this.#succession?.report() ?? null;
+    return this.#teller.report ?? undefined;
   }
 
   #takeNames(): void {
@@ -576,48 +541,10 @@ export class Core {
     else void this.upgrade({}).catch(() => {});
   }
 
-  #record(event: LifecycleEvent): void {
-    const now = Date.now();
-    const { generation } = this;
-    const report = this.#lastReport;
-    if (event === "upgraded" && report !== null) {
-      this.#history.succeeded(now, generation, report);
-    } else if (event === "upgrade-failed" && this.#lastError !== undefined) {
-      this.#history.failed(now, generation, this.#lastError);
-    } else if (event === "drained" && this.#drainReport !== undefined) {
-      this.#history.drained(generation, this.#drainReport);
-    } else return;
-    if (this.#engine.state.name === "draining" || this.#engine.state.name === "exited") {
-      const records = this.#history.records as unknown as HistoryFrame["records"];
-      this.#succession?.send({ type: "history", records });
-    }
-  }
-
   #emit(event: LifecycleEvent): void {
-    const report = this.#lastReport;
-    this.#record(event);
-    if (event === "upgraded" && report !== null) {
-      const { generation, pid, runtime, version, durationMs } = report;
-      this.log(
-        "info",
-        `upgraded: generation ${generation} (pid ${pid}, ${runtime} ${version}) took over after ${
-          Math.round(durationMs)
-        } ms`,
-      );
-    } else if (event === "stopping") this.log("info", `generation ${this.generation} stops`);
-    const detail: UpgraderEventDetail = {
-      event,
-      generation: this.generation,
-      pid: this.#backend.pid,
-      ...(event === "upgraded" && report !== null ? { report } : {}),
-      ...(event === "upgrade-failed" && this.#lastError !== undefined
-        ? { error: this.#lastError }
-        : {}),
-      ...(event === "drained" && this.#drainReport !== undefined
-        ? { drain: this.#drainReport }
-        : {}),
-    };
-    this.#tell(event, detail);
+    this.#teller.emit(event);
+    const { name } = this.#engine.state;
+    if (name === "draining" || name === "exited") this.#succession?.send(this.#teller.frame);
   }
 }
 
