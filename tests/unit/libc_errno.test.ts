@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { constants } from "node:os";
 import { test } from "node:test";
-import { createLibc, type Libc } from "../../src/backend/libc/libc.ts";
+import { createLibc } from "../../src/backend/libc/calls.ts";
+import type { Libc } from "../../src/backend/libc/libc.ts";
 import { type Platform, platform, type Symbols } from "../../src/backend/libc/platform.ts";
 
 const EPOLL = "anon_inode:[eventpoll]";

@@ -8,7 +8,8 @@ import process from "node:process";
 import { messageOf, type RawResult } from "./bind.ts";
 import { bindBun } from "./bun.ts";
 import { bindDeno } from "./deno.ts";
-import { createLibc, type Libc } from "./libc.ts";
+import { createLibc } from "./calls.ts";
+import type { Libc } from "./libc.ts";
 import { bindNode } from "./node.ts";
 import { type Platform, platform as describe } from "./platform.ts";
 
