@@ -85,6 +85,7 @@ export class Chain {
   /** What the generations wrote to stderr. */
   errors = "";
   readonly #waiting = new Set<() => void>();
+  readonly #reported = new Set<number>();
 
   constructor(options: ChainOptions) {
     const { runtime, config = {}, script = serverScript, flags = [], args = [] } = options;
@@ -164,8 +165,12 @@ export class Chain {
   }
 
   /** One HTTP request to the main server. */
-  get(path = "/", body?: unknown, name = "main"): Promise<Answer> {
-    return get(this.address(name), path, body);
+  async get(path = "/", body?: unknown, name = "main"): Promise<Answer> {
+    const answer = await get(this.address(name), path, body);
+    // A successor may be told of before it has said anything.
+    const { pid, steps } = answer.json ?? {};
+    if (typeof pid === "number" && steps !== undefined) this.#reported.add(pid);
+    return answer;
   }
 
   /** Asks the serving generation for an upgrade to `runtime`. */
@@ -173,9 +178,9 @@ export class Chain {
     return this.get("/admin/upgrade", { command: runtime.command(serverScript), env });
   }
 
-  /** Process ids of all generations that have spoken. */
+  /** Process ids of all generations that have spoken, or were told of. */
   get pids(): number[] {
-    return [...new Set(this.said.map(({ pid }) => pid))];
+    return [...new Set([...this.said.map(({ pid }) => pid), ...this.#reported])];
   }
 
   /** Ends whatever is left; for `t.after`. */
