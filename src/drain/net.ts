@@ -11,6 +11,8 @@ export interface Connection {
   readonly destroyed: boolean;
   readonly bytesRead?: number;
   write?: unknown;
+  cork?(): void;
+  uncork?(): void;
   once(event: "close", listener: () => void): unknown;
   end(): unknown;
   destroy(): unknown;

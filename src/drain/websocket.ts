@@ -107,10 +107,17 @@ export class WebSocketFarewell {
     connection.write = (chunk: Uint8Array | string, ...rest: unknown[]) => {
       const encoding = typeof rest[0] === "string" ? rest[0] as BufferEncoding : "utf8";
       this.#tracker.take(typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk);
-      const more = this.#write(chunk, ...rest);
       // Libraries write head and payload of a frame one after the other.
-      if (this.#wanted && this.#tracker.isBetweenFrames) this.#tell();
-      return more;
+      if (!this.#wanted || !this.#tracker.isBetweenFrames) return this.#write(chunk, ...rest);
+      // With one system call: between two, the client could send its next message, which nobody would answer.
+      connection.cork?.();
+      try {
+        const more = this.#write(chunk, ...rest);
+        this.#tell();
+        return more;
+      } finally {
+        connection.uncork?.();
+      }
     };
   }
 
@@ -146,8 +153,11 @@ export class WebSocketFarewell {
     clock.after(graceMs, () => {
       if (this.#connection.destroyed) return;
       // A long message may be on its way in front of the answer.
-      if (bytesRead !== this.#connection.bytesRead) this.#expectAnswer(clock, graceMs);
-      else this.#connection.destroy();
+      if (bytesRead !== this.#connection.bytesRead) return this.#expectAnswer(clock, graceMs);
+      // A client that reads slowly may not have come to our frame: the kernel still holds what is in front of it, and
+      // destroying would throw that away as soon as the client sends something (RST). So first FIN, behind all of it.
+      this.#connection.end();
+      clock.after(graceMs, () => this.#connection.destroyed || this.#connection.destroy());
     });
   }
 }

@@ -123,7 +123,7 @@ test(
     skip: runtime.runtime === "bun" && "Bun does not tell that a part of a head has arrived",
   },
   async (t) => {
-    const { wire, flip, report } = await started(t, { drainSpreadMs: 0, idleGraceMs: 1000 });
+    const { wire, flip, report } = await started(t, { drainSpreadMs: 0, idleGraceMs: 3000 });
     const slow = wire();
     await slow.ask("/").expect(OK);
     const other = wire();
@@ -191,7 +191,7 @@ test(
   "WebSocket clients are told 1012 between two messages, and reconnect to the successor",
   limit,
   async (t) => {
-    const { chain, flip, report } = await started(t, { webSocketSpreadMs: 300 });
+    const { chain, flip, report } = await started(t, { webSocketSpreadMs: 300, idleGraceMs: 5000 });
     const { WebSocket } = require("ws");
     const { port } = chain.address("ws") as { port: number };
     const clients = await Promise.all(Array.from({ length: 5 }, () => echo(WebSocket, port)));

@@ -39,7 +39,7 @@ const here: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
 for (const [framework, one] of Object.entries({ ...everywhere, ...here[runtime.runtime] })) {
   test(
     `a server of ${framework} is replaced ${UPGRADES} times under load and loses nothing`,
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     () => replace(framework, one),
   );
 }

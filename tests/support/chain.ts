@@ -60,11 +60,11 @@ export function isRunning(pid: number): boolean {
   }
 }
 
-/** Waits until a condition holds. @throws {Error} after ten seconds, with what was waited for. */
+/** Waits until a condition holds. @throws {Error} after half a minute, with what was waited for. */
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  ms = 10_000,
+  ms = 30_000,
 ): Promise<void> {
   const deadline = performance.now() + ms;
   while (!await holds()) {
@@ -115,7 +115,7 @@ export class Chain {
   }
 
   /** Waits until some generation says `event`. */
-  async event(event: string, generation?: number, ms = 20_000): Promise<Said> {
+  async event(event: string, generation?: number, ms = 40_000): Promise<Said> {
     const find = () =>
       this.said.find((said) =>
         said.event === event && (generation === undefined || said.generation === generation)
