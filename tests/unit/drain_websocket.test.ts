@@ -129,7 +129,7 @@ describe("a WebSocket", () => {
     const { open, drain, fake } = rig();
     const socket = open();
     let corked = 0;
-    const calls: (number | string)[] = [];
+    let calls: string[] = [];
     Object.assign(socket, {
       cork: () => void calls.push(`cork ${++corked}`),
       uncork: () => void calls.push(`uncork ${corked--}`),
@@ -138,10 +138,11 @@ describe("a WebSocket", () => {
     socket.write(frame(1, 200).subarray(0, 50));
     drain();
     await fake.clock.advance(0);
-    assert.deepEqual(calls, [], "nothing is held back in the middle of a frame");
+    assert.equal(calls.length, 0, "nothing is held back in the middle of a frame");
+    calls = [];
     socket.write(frame(1, 200).subarray(50));
-    calls.push(socket.written.length);
-    assert.deepEqual(calls, ["cork 1", "uncork 1", 4]);
+    assert.deepEqual(calls, ["cork 1", "uncork 1"]);
+    assert.equal(socket.written.length, 4);
     assert.ok(sent(socket).endsWith(GOODBYE));
   });
 
