@@ -98,7 +98,7 @@ test("every file that the readme links to exists", () => {
 });
 
 function limits(skip: string | false = false): { timeout: number; skip: string | false } {
-  return { timeout: 60_000, skip };
+  return { timeout: 120_000, skip };
 }
 
 async function live(t: TestContext, { project, command, code }: Program): Promise<void> {
@@ -163,7 +163,7 @@ class Server {
 
   async until(what: string, holds: () => boolean): Promise<void> {
     try {
-      await until(what, holds, 20_000);
+      await until(what, holds, 40_000);
     } catch (error) {
       throw new Error(`The server said:\n${this.output}`, { cause: error });
     }

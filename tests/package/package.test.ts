@@ -112,14 +112,14 @@ function suite(): void {
   after(() => rmSync(project, { recursive: true, force: true }));
 
   for (const runtime of [...oldest(), ...newer()]) {
-    it(`replaces a running server on ${runtime.name}`, { timeout: 60_000 }, async () => {
+    it(`replaces a running server on ${runtime.name}`, { timeout: 120_000 }, async () => {
       await useServer(new Program(runtime, project, "server.mjs"));
     });
 
     const needsPeer = runtime.runtime === "node";
     const without = needsPeer ? "says what to install" : "needs nothing else";
     it(`without its optional peer, changeover/serve ${without} on ${runtime.name}`, {
-      timeout: 60_000,
+      timeout: 120_000,
     }, async () => {
       const program = new Program(runtime, project, "serve.mjs");
       if (!needsPeer) return await useServer(program);
@@ -133,7 +133,7 @@ function suite(): void {
     });
   }
 
-  it("with its optional peer, changeover/serve serves on Node", { timeout: 60_000 }, async () => {
+  it("with its optional peer, changeover/serve serves on Node", { timeout: 120_000 }, async () => {
     const peer = join(project, "node_modules/srvx");
     symlinkSync(join(root, "node_modules/srvx"), peer);
     try {
@@ -147,7 +147,7 @@ function suite(): void {
   });
 
   for (const resolution of ["nodenext", "bundler"]) {
-    it(`has types for "moduleResolution": "${resolution}"`, { timeout: 60_000 }, () => {
+    it(`has types for "moduleResolution": "${resolution}"`, { timeout: 120_000 }, () => {
       compile(project, resolution);
     });
   }
@@ -204,7 +204,7 @@ class Program {
 
   /** Waits for a line that has `key` with that value. */
   async says(key: string, value: unknown): Promise<Record<string, unknown>> {
-    const deadline = performance.now() + 15_000;
+    const deadline = performance.now() + 40_000;
     for (;;) {
       for (const line of this.output.split("\n").filter((line) => line.startsWith("{"))) {
         const said: Record<string, unknown> = JSON.parse(line);
@@ -221,7 +221,7 @@ class Program {
 
   /** Waits until every process that held the pipe has ended. */
   gone(): Promise<void> {
-    return within(15_000, "the last generation to end", this.#closed);
+    return within(40_000, "the last generation to end", this.#closed);
   }
 
   kill(): void {
