@@ -30,6 +30,7 @@ import type { UpgradeReport, UpgraderStatus } from "./report.ts";
 import { installSignals } from "./signals.ts";
 import { SocketRegister } from "./sockets.ts";
 import { Succession } from "./succession.ts";
+import type { Activation } from "./systemd/activation.ts";
 import { type Tell, Teller } from "./teller.ts";
 import { shareTicketKeys } from "./tickets.ts";
 
@@ -73,7 +74,13 @@ export class Core {
   #hasAccepted = false;
 
   /** Wires everything together; events are told from now on. */
-  constructor(backend: Backend, options: ResolvedOptions, parent: Parent | undefined, tell: Tell) {
+  constructor(
+    backend: Backend,
+    options: ResolvedOptions,
+    from: { readonly parent: Parent | undefined; readonly activation?: Activation },
+    tell: Tell,
+  ) {
+    const { parent } = from;
     this.#backend = backend;
     this.#options = options;
     this.#parent = parent;
@@ -81,7 +88,7 @@ export class Core {
     this.generation = hello?.generation ?? 1;
     const { generation } = this;
     this.#teller = new Teller({ generation, pid: backend.pid }, options.logger, tell);
-    this.register = new SocketRegister(hello?.sockets);
+    this.register = new SocketRegister(hello?.sockets, from.activation);
     this.receiving = new Receiving(hello?.offers ?? [], (frame) => parent?.send(frame));
     this.#names = new Names(options.pidFile, backend.pid);
     this.#generations = new Generations(backend, hello);
@@ -126,7 +133,7 @@ export class Core {
   async listen(target: Address, server: unknown, isServer: boolean): Promise<Listener> {
     this.#mayListen();
     const identity = identityOf(target);
-    const inherited = this.register.claim(identity, target.kind);
+    const inherited = this.register.claim(identity, target.kind, target);
     let listener: Listener;
     try {
       const listenTarget = inherited === undefined ? { address: target } : {
@@ -152,8 +159,9 @@ export class Core {
       address: formatAddress(bound),
       listener,
       bound,
+      managed: inherited?.managed,
     });
-    if (bound.kind === "unix") this.#names.addPath(bound.path);
+    if (bound.kind === "unix" && !inherited?.managed) this.#names.addPath(bound.path);
     // A UDP socket has no connections.
     if (target.kind !== "udp") this.#leaving.watch(identity, listener);
     await shareTicketKeys(listener.server, identity, this.offers, this.receiving);
@@ -357,7 +365,7 @@ export class Core {
         this.#parent?.send(failFrame(effect.failure));
         break;
       case "close-inherited":
-        this.register.closeUnclaimed((fd) => this.#backend.closeFd(fd));
+        this.#closeUnclaimed();
         break;
       case "start-accepting":
         this.#hasAccepted = true;
@@ -496,6 +504,20 @@ export class Core {
       const failure = toFailure(error, "ERR_CHILD_FAILED");
       if (orphan) this.log("error", failure.message);
       this.#engine.dispatch({ type: "names-failed", failure });
+    }
+  }
+
+  #closeUnclaimed(): void {
+    const close = (fd: number, managed: boolean) => {
+      // A count in LISTEN_FDS that is too high names descriptors of the runtime itself.
+      if (!managed || this.#backend.isSocket(fd)) this.#backend.closeFd(fd);
+    };
+    for (const socket of this.register.closeUnclaimed(close)) {
+      this.log(
+        "warn",
+        `nobody claimed ${socket}, which the service manager passed: it is closed here, and nobody answers on it ` +
+          `until the service is started again; listen on it by its name or address, or take it out of the unit`,
+      );
     }
   }
 

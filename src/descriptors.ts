@@ -67,8 +67,9 @@ export function descriptorsOf(register: SocketRegister, backend: Backend): Descr
       if (!inherited().includes(identity)) return undefined;
       const entry = register.claim(identity, "raw");
       if (entry === undefined) return undefined;
-      register.use({ identity, kind: "raw", fd: () => entry.fd, address: "" });
-      return entry.fd;
+      const { fd, managed } = entry;
+      register.use({ identity, kind: "raw", fd: () => fd, address: "", managed });
+      return fd;
     },
     names: () => inherited().map((identity) => identity.slice(PREFIX.length)),
   };

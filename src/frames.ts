@@ -17,6 +17,8 @@ export interface SocketEntry {
   readonly identity: string;
   /** Where the kernel says it is bound: `host:port`, `[host]:port` or `unix:path`; empty for raw descriptors. */
   readonly address: string;
+  /** A service manager made it: its path, if it has one, is nobody's to remove. Absent otherwise. */
+  readonly managed?: boolean;
 }
 
 /** A generation that still has connections to finish. */

@@ -99,6 +99,7 @@ function socketEntry(value: unknown): SocketEntry {
     kind: kind as SocketKind,
     identity: text(entry, "identity", 4096),
     address: text(entry, "address", 4096),
+    ...(entry["managed"] === true ? { managed: true } : {}),
   };
 }
 

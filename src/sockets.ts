@@ -7,10 +7,11 @@
  * @module
  */
 
-import type { BoundAddress } from "./address.ts";
+import { type Address, type BoundAddress, formatAddress } from "./address.ts";
 import type { Listener } from "./backend/backend.ts";
 import { UpgradeError } from "./errors.ts";
 import { FIRST_SOCKET_FD, type SocketEntry, type SocketKind } from "./protocol.ts";
+import type { Activation } from "./systemd/activation.ts";
 
 /** A socket that this process uses. */
 export interface UsedSocket {
@@ -24,6 +25,8 @@ export interface UsedSocket {
   readonly listener?: Listener;
   /** What the user sees; absent for raw descriptors. */
   readonly bound?: BoundAddress;
+  /** Whether a service manager made it. */
+  readonly managed?: boolean | undefined;
 }
 
 /** The address that the user sees for one used socket. */
@@ -37,26 +40,35 @@ export class SocketRegister {
   readonly #inherited: Map<string, SocketEntry>;
   readonly #used = new Map<string, UsedSocket>();
   readonly #claiming = new Set<string>();
+  readonly #activation: Activation | undefined;
   #abandoned: SocketEntry[] = [];
 
-  constructor(inherited: readonly SocketEntry[] = []) {
-    this.#inherited = new Map(inherited.map((entry) => [entry.identity, entry]));
+  /**
+   * @param inherited What the parent passed.
+   * @param activation What a service manager passed; to the first generation only.
+   */
+  constructor(inherited: readonly SocketEntry[] = [], activation?: Activation) {
+    const entries = [...inherited, ...activation?.raw ?? []];
+    this.#inherited = new Map(entries.map((entry) => [entry.identity, entry]));
+    this.#activation = activation;
   }
 
   /**
    * Takes an inherited socket for a server; the caller owns the descriptor from now on.
    *
+   * @param address What `listen` or `bind` was asked for: what a service manager passed is found by it.
    * @returns The socket, or `undefined` when none was inherited under this name.
    * @throws {UpgradeError} `ERR_ADDRESS` when the name is in use or stands for another kind of socket.
    */
-  claim(identity: string, kind: SocketKind): SocketEntry | undefined {
+  claim(identity: string, kind: SocketKind, address?: Address): SocketEntry | undefined {
     if (this.#used.has(identity) || this.#claiming.has(identity)) {
       throw new UpgradeError(
         "ERR_ADDRESS",
         `Cannot use "${identity}": it is in use in this process already; give the second one a name of its own`,
       );
     }
-    const entry = this.#inherited.get(identity);
+    const entry = this.#inherited.get(identity) ??
+      (address === undefined ? undefined : this.#activation?.claim(address));
     if (entry !== undefined && entry.kind !== kind) {
       throw new UpgradeError(
         "ERR_ADDRESS",
@@ -91,16 +103,27 @@ export class SocketRegister {
     );
   }
 
-  /** Closes what nobody claimed, once. The paths of abandoned Unix sockets are told by {@linkcode abandonedPaths}. */
-  closeUnclaimed(close: (fd: number) => void): void {
+  /**
+   * Closes what nobody claimed, once. The paths of abandoned Unix sockets are told by {@linkcode abandoned}.
+   *
+   * @returns What a service manager passed in vain, as text for people.
+   */
+  closeUnclaimed(close: (fd: number, managed: boolean) => void): string[] {
+    const inVain = this.#activation?.giveUp() ?? [];
+    for (const { fd } of inVain) close(fd, true);
+    const raw = this.unclaimed("raw").filter((identity) => this.#inherited.get(identity)?.managed);
     this.#abandoned.push(...this.#inherited.values());
-    for (const entry of this.#inherited.values()) close(entry.fd);
+    for (const { fd, managed } of this.#inherited.values()) close(fd, managed ?? false);
     this.#inherited.clear();
+    return [
+      ...inVain.map(({ name, bound }) => `"${name}" (${bound.kind} ${formatAddress(bound)})`),
+      ...raw.map((identity) => `"${identity.slice("fd:".length)}" (no listening socket)`),
+    ];
   }
 
-  /** Unix sockets that were inherited and that this generation does not serve. */
+  /** Unix sockets that were inherited and that this generation does not serve; not those of a service manager. */
   get abandoned(): readonly SocketEntry[] {
-    return this.#abandoned.filter((entry) => entry.kind === "unix");
+    return this.#abandoned.filter(({ kind, managed }) => kind === "unix" && !managed);
   }
 
   /** Bound addresses for the user. */
@@ -129,11 +152,12 @@ export class SocketRegister {
     }
     return {
       fds,
-      entries: used.map(({ kind, identity, address }, index) => ({
+      entries: used.map(({ kind, identity, address, managed }, index) => ({
         fd: FIRST_SOCKET_FD + index,
         kind,
         identity,
         address,
+        ...(managed ? { managed } : {}),
       })),
     };
   }

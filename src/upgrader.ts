@@ -35,6 +35,7 @@ import { Parent, readInvitation } from "./parent.ts";
 import { checkPidFile } from "./pid_file.ts";
 import type { UpgradeReport, UpgraderEventDetail, UpgraderStatus } from "./report.ts";
 import type { SocketAddress } from "./sockets.ts";
+import { type Activation, readActivation } from "./systemd/activation.ts";
 
 // One upgrader per process, also when two copies of this library are loaded.
 const created: WeakSet<object> =
@@ -68,11 +69,15 @@ export class Upgrader extends EventTarget {
   readonly fds: Descriptors;
 
   /** Not for users: {@linkcode Upgrader.create} makes it. */
-  private constructor(backend: Backend, options: ResolvedOptions, parent: Parent | undefined) {
+  private constructor(
+    backend: Backend,
+    options: ResolvedOptions,
+    from: { readonly parent: Parent | undefined; readonly activation: Activation },
+  ) {
     super();
     this.#backend = backend;
-    this.#parent = parent;
-    this.#core = new Core(backend, options, parent, (event, detail) => {
+    this.#parent = from.parent;
+    this.#core = new Core(backend, options, from, (event, detail) => {
       this.dispatchEvent(new CustomEvent<UpgraderEventDetail>(event, { detail }));
       const told = channel(`changeover:${event}`);
       if (told.hasSubscribers) told.publish(detail);
@@ -110,11 +115,13 @@ export class Upgrader extends EventTarget {
           warnings.push("the parent died before it said what it passed; starting as generation 1");
         }
       }
+      const isFirst = invitation === undefined;
+      const activation = await readActivation(backend, isFirst, (text) => warnings.push(text));
       const resolved = resolveOptions(options);
       const pidFile = resolved.pidFile === undefined
         ? undefined
         : checkPidFile(resolved.pidFile, { cwd: backend.facts.cwd });
-      const upgrader = new Upgrader(backend, { ...resolved, pidFile }, parent);
+      const upgrader = new Upgrader(backend, { ...resolved, pidFile }, { parent, activation });
       for (const message of warnings) upgrader.#core.log("warn", message);
       return upgrader;
     } catch (error) {

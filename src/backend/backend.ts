@@ -176,6 +176,12 @@ export interface Backend {
    * @returns Whether the descriptor is open.
    */
   secure(fd: number, nonBlocking: boolean): boolean;
+  /**
+   * Where a descriptor that a service manager opened listens (TCP, Unix) or receives (UDP).
+   *
+   * @returns `undefined` when it does neither, or that cannot be learnt.
+   */
+  boundAt(fd: number): Promise<BoundAddress | undefined>;
   /** Whether a descriptor is a socket. */
   isSocket(fd: number): boolean;
   /** Closes a descriptor that no server took. */

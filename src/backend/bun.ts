@@ -11,8 +11,10 @@ import { writeSync } from "node:fs";
 import { Server as HttpsServer } from "node:https";
 import { createServer, Server, Socket } from "node:net";
 import process from "node:process";
+import type { BoundAddress } from "../address.ts";
 import { collectFacts, type ProcessFacts } from "../command.ts";
 import type { Backend, Channel, Disposer, Listener, ListenTarget } from "./backend.ts";
+import { boundByLibc } from "./bound_libc.ts";
 import { hookBunServe, uncaughtBunServe } from "./bun_serve.ts";
 import { handleDescriptor, readCommandLine } from "./node.ts";
 import type { Libc } from "./libc/libc.ts";
@@ -168,6 +170,18 @@ class BunBackend extends TransplantingBackend {
       this.#libc = "libc" in result && result.libc.os === "linux" ? result.libc : null;
     }
     return this.#libc ?? undefined;
+  }
+
+  override boundAt(fd: number): Promise<BoundAddress | undefined> {
+    const { libc } = this;
+    return libc === undefined ? super.boundAt(fd) : Promise.resolve(boundByLibc(libc, fd));
+  }
+
+  override secure(fd: number, nonBlocking: boolean): boolean {
+    const isOpen = super.secure(fd, nonBlocking);
+    // Another generation leaves its sockets non-blocking, a service manager does not.
+    if (isOpen && nonBlocking) this.#libc?.setNonBlocking(fd, true);
+    return isOpen;
   }
 
   protected override uncaught(server: unknown): NativeRequests | undefined {

@@ -51,6 +51,7 @@ import {
   nodeServerOf,
   openListener,
 } from "./node_server.ts";
+import { boundInProc } from "./proc_net.ts";
 import { instead } from "./staying.ts";
 import { checkUnixPath, publishUnixPath } from "./unix_path.ts";
 
@@ -175,6 +176,11 @@ export abstract class CommonBackend implements Backend {
   async caughtUp(): Promise<void> {
     // A connection that the runtime has accepted is told in a later turn of its loop, at most the one after the next.
     for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+
+  boundAt(fd: number): Promise<BoundAddress | undefined> {
+    const found = boundInProc(fd);
+    return Promise.resolve(found === "other" ? undefined : found);
   }
 
   isSocket(fd: number): boolean {

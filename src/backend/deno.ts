@@ -10,6 +10,7 @@ import { type BoundAddress, formatAddress, sameBound } from "../address.ts";
 import { collectFacts, type ProcessFacts } from "../command.ts";
 import { UpgradeError } from "../errors.ts";
 import type { Backend, Listener, ListenTarget, SpawnedProcess, SpawnRequest } from "./backend.ts";
+import { boundByLibc } from "./bound_libc.ts";
 import type { DatagramParts } from "./datagram.ts";
 import { hookDenoServe } from "./deno_serve.ts";
 import type { Libc } from "./libc/libc.ts";
@@ -53,11 +54,12 @@ class DenoBackend extends TransplantingBackend {
       const socket = socketAt(this.#libc, fd);
       if (socket?.type !== "stream" || !socket.listening) continue;
       const { address } = socket;
-      const there: BoundAddress = "path" in address
-        // The kernel keeps the name under which the path was bound.
-        ? { kind: "unix", path: address.path.replace(/\.\d+$/, "") }
-        : { kind: "tcp", hostname: address.hostname, port: address.port };
-      if (!sameBound(there, bound)) continue;
+      const isIt = "path" in address
+        // The kernel keeps the name under which the path was bound; a service manager binds the path itself.
+        ? bound.kind === "unix" &&
+          [address.path, address.path.replace(/\.\d+$/, "")].includes(bound.path)
+        : sameBound({ kind: "tcp", hostname: address.hostname, port: address.port }, bound);
+      if (!isIt) continue;
       // Deno does not mark the Unix listeners of node:net.
       this.#libc.setCloseOnExec(fd, true);
       return fd;
@@ -82,6 +84,10 @@ class DenoBackend extends TransplantingBackend {
       this.#libc.setNonBlocking(fd, true);
     }
     return true;
+  }
+
+  override boundAt(fd: number): Promise<BoundAddress | undefined> {
+    return Promise.resolve(boundByLibc(this.#libc, fd));
   }
 
   override isSocket(fd: number): boolean {

@@ -10,12 +10,14 @@
 import { readFileSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import process from "node:process";
+import type { BoundAddress } from "../address.ts";
 import { collectFacts, type ProcessFacts } from "../command.ts";
 import { UpgradeError } from "../errors.ts";
 import type { Backend, Listener, ListenTarget } from "./backend.ts";
 import { CommonBackend } from "./common.ts";
 import type { DatagramParts } from "./datagram.ts";
 import { nodeDatagram } from "./datagram_node.ts";
+import { boundInProc } from "./proc_net.ts";
 import type { NodeServer } from "./node_server.ts";
 
 /** `/proc/self/cmdline`, where the system has it (`proc(5)`). */
@@ -44,6 +46,15 @@ class NodeBackend extends CommonBackend {
 
   protected descriptor(server: NodeServer): number {
     return handleDescriptor(server);
+  }
+
+  /** The tables know no socket of another network namespace (a unit with `PrivateNetwork=`); the C library does. */
+  override async boundAt(fd: number): Promise<BoundAddress | undefined> {
+    const found = boundInProc(fd);
+    if (found !== undefined) return found === "other" ? undefined : found;
+    const result = (await import("./libc/load.ts")).loadLibc();
+    if (!("libc" in result)) return undefined;
+    return (await import("./bound_libc.ts")).boundByLibc(result.libc, fd);
   }
 
   protected datagram(target: ListenTarget, parts: DatagramParts): Promise<Listener> {

@@ -12,9 +12,10 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { type BoundAddress, formatAddress } from "../address.ts";
+import { formatAddress } from "../address.ts";
 import { comparableHostname } from "../hostname.ts";
 import type { ListenAt } from "./backend.ts";
+import { boundAddress } from "./bound_libc.ts";
 import { type Libc, LibcError, type SocketInfo } from "./libc/libc.ts";
 import {
   doubt,
@@ -27,7 +28,7 @@ import {
   unregister,
 } from "./libc/registrations.ts";
 
-export { pause, type Paused, type Registration, registrations, resume };
+export { boundAddress, pause, type Paused, type Registration, registrations, resume };
 
 /** Which sockets existed at a moment. */
 export interface SocketSnapshot {
@@ -84,19 +85,6 @@ const REGISTRATION_TIMEOUT_MS = 2000;
 
 /** Number of the next temporary path. */
 let placeholders = 0;
-
-/**
- * What {@linkcode SocketInfo} says, in the words of the core.
- *
- * @param socket A socket of any kind.
- * @returns Where it is bound.
- */
-export function boundAddress(socket: SocketInfo): BoundAddress {
-  const { address } = socket;
-  if ("path" in address) return { kind: "unix", path: address.path };
-  const kind = socket.type === "datagram" ? "udp" : "tcp";
-  return { kind, hostname: address.hostname, port: address.port };
-}
 
 /**
  * Remembers which sockets this process has. Take it right before a server is started.

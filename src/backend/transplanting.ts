@@ -212,7 +212,9 @@ function toldPort(server: unknown): number | undefined {
 function sameSocket(kernel: BoundAddress, announced: BoundAddress): boolean {
   // A Unix socket keeps the temporary name under which it was bound.
   if (kernel.kind === "unix") {
-    return announced.kind === "unix" && kernel.path.startsWith(`${announced.path}.`);
+    if (announced.kind !== "unix") return false;
+    // One that a service manager made has the path itself.
+    return kernel.path === announced.path || kernel.path.startsWith(`${announced.path}.`);
   }
   return sameBound(kernel, announced);
 }

@@ -6,7 +6,7 @@
 
 import { constants } from "node:os";
 import hostProcess from "node:process";
-import { type BoundAddress, formatAddress } from "../address.ts";
+import { type BoundAddress, formatAddress, parseBoundAddress } from "../address.ts";
 import type {
   Backend,
   Channel,
@@ -89,6 +89,8 @@ export interface Fake {
   readonly status: ExitStatus | undefined;
   /** Opens a file. @returns Its descriptor. */
   openFile(name: string): number;
+  /** Opens a listening socket, as a service manager does for a process. @returns Its descriptor. */
+  openSocket(address: BoundAddress): number;
   /** Starts a process that has nothing to do with this one. @returns Its process id. */
   addProcess(pid?: number): number;
   /** Ends any process by its id. @returns When everybody has reacted. */
@@ -226,6 +228,10 @@ export class FakeHost implements Fake, Backend {
 
   // For tests.
 
+  openSocket(address: BoundAddress): number {
+    return this.process.descriptors.open(this.process.system.bind(address).file);
+  }
+
   openFile(name: string): number {
     return this.process.descriptors.open({ kind: "file", what: name, references: 0 });
   }
@@ -362,6 +368,15 @@ export class FakeHost implements Fake, Backend {
 
   caughtUp(): Promise<void> {
     return Promise.resolve();
+  }
+
+  boundAt(fd: number): Promise<BoundAddress | undefined> {
+    const [, kind, address] = /^(tcp|udp|unix) (.*)$/.exec(
+      this.process.descriptors.get(fd)?.what ?? "",
+    ) ?? [];
+    return Promise.resolve(
+      address === undefined ? undefined : parseBoundAddress(address, kind as BoundAddress["kind"]),
+    );
   }
 
   isSocket(fd: number): boolean {

@@ -155,6 +155,7 @@ function nativeBackend(): Backend {
     openChannel: (fd) => backend.openChannel(fd),
     caughtUp: () => Promise.resolve(),
     secure: () => true,
+    boundAt: () => Promise.resolve(undefined),
     isSocket: () => false,
     closeFd() {},
     listen: (server, target) =>

@@ -34,6 +34,17 @@ export const descriptorClauses: readonly Clause[] = [
     },
   },
   {
+    title: "boundAt() tells where a listening socket is bound, and of anything else nothing",
+    async run(world) {
+      const { backend } = world;
+      const fd = await socket(world);
+      const bound = await backend.boundAt(fd);
+      assert.equal(bound?.kind === "tcp" && bound.hostname, "127.0.0.1");
+      assert.equal(await backend.boundAt(world.openFile()), undefined);
+      assert.equal(await backend.boundAt(99_999), undefined);
+    },
+  },
+  {
     title: "closeFd() closes a descriptor, and one that is closed is left alone",
     run(world) {
       const { backend } = world;

@@ -30,7 +30,7 @@ export function askOnce(speech: Speech, target: Target): Promise<string> {
     const socket = secure
       ? tls.connect({ ...target, rejectUnauthorized: false, servername: "localhost" })
       : net.connect(target);
-    const timer = setTimeout(() => socket.destroy(new Error("no answer within 10 s")), 10_000);
+    const timer = setTimeout(() => socket.destroy(new Error("no answer within 30 s")), 30_000);
     let text = "";
     const http = speech === "http" || speech === "https";
     socket.on(secure ? "secureConnect" : "connect", () => {

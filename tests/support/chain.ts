@@ -47,6 +47,8 @@ export interface ChainOptions {
   readonly script?: string;
   readonly flags?: readonly string[];
   readonly args?: readonly string[];
+  /** Descriptors that it finds from 3 on, as a service manager passes sockets. */
+  readonly passed?: readonly number[];
 }
 
 /** Whether a process exists and has not ended. */
@@ -91,7 +93,7 @@ export class Chain {
     const { runtime, config = {}, script = serverScript, flags = [], args = [] } = options;
     const [file = "", ...rest] = runtime.command(script, [...args], [...flags]);
     this.first = spawn(file, rest, {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", ...options.passed ?? []],
       env: { ...process.env, CONFIG: JSON.stringify(config), NO_COLOR: "1", ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
