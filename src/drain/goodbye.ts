@@ -7,6 +7,7 @@
 /** What is used of a response. */
 export interface Response {
   readonly headersSent: boolean;
+  readonly writableEnded?: boolean;
   readonly writableFinished?: boolean;
   shouldKeepAlive: boolean;
   getHeader(name: string): unknown;

@@ -8,6 +8,7 @@
  * @module
  */
 
+import process from "node:process";
 import type { Clock } from "../backend/backend.ts";
 import type { Drainable, DrainCounts, DrainPlan } from "./drain.ts";
 import { type Response, sayGoodbye } from "./goodbye.ts";
@@ -37,6 +38,8 @@ interface Tracked {
   fresh: boolean;
   /** Its client has sent a request before it had the response to the one before. */
   pipelines: boolean;
+  /** What had been read when the newest request came; only where `CLOSES_LATE`. */
+  readWithNewest: number | undefined;
   /** From when on its responses say goodbye; on the clock of the drain. */
   turn: number;
   /** Since when it has been idle. */
@@ -54,6 +57,8 @@ interface Tracked {
   ending: boolean;
 }
 
+// Deno 2.9 tells "close" of a response late: the next request of a client that waits for its answers may come before it.
+const CLOSES_LATE: boolean = process.versions["deno"] !== undefined;
 // How long a client may take to answer our FIN.
 const LINGER_MS = 1_000;
 // Closing thousands of idle connections is done in portions, so that the event loop turns meanwhile.
@@ -97,6 +102,7 @@ export class HttpDrain implements Drainable {
       newest: undefined,
       fresh: false,
       pipelines: false,
+      readWithNewest: undefined,
       turn: 0,
       idleSince: this.#clock?.now() ?? 0,
       bytesRead: connection.bytesRead,
@@ -123,7 +129,8 @@ export class HttpDrain implements Drainable {
     const tracked = this.#connections.get(request.socket) ?? this.#add(request.socket);
     // A request that "checkContinue" told comes again when the application emits "request".
     if (tracked.responses.has(response)) return;
-    tracked.pipelines ||= tracked.responses.size > 0;
+    tracked.pipelines ||= tracked.responses.size > 0 && this.#isAhead(tracked, request.socket);
+    if (CLOSES_LATE) tracked.readWithNewest = request.socket.bytesRead;
     tracked.responses.add(response);
     tracked.newest = response;
     if (this.#clock !== undefined) {
@@ -140,6 +147,13 @@ export class HttpDrain implements Drainable {
       tracked.idleSince = this.#clock.now();
       tracked.bytesRead = request.socket.bytesRead;
     });
+  }
+
+  /** Whether a request, while responses to others are not closed, was sent before those were written. */
+  #isAhead({ responses, readWithNewest }: Tracked, { bytesRead }: Connection): boolean {
+    if (!CLOSES_LATE || bytesRead === readWithNewest) return true;
+    for (const response of responses) if (response.writableEnded !== true) return true;
+    return false;
   }
 
   #watch(connection: Connection, tracked: Tracked, response: Response, clock: Clock): void {

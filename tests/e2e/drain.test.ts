@@ -3,7 +3,8 @@ import { Buffer } from "node:buffer";
 import { createRequire } from "node:module";
 import { test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Chain, type Said } from "../support/chain.ts";
+import { startLoad } from "../../bench/load/load.ts";
+import { Chain, type Said, until } from "../support/chain.ts";
 import { current } from "../support/runtimes.ts";
 import { Wire } from "../support/wire.ts";
 import { Http2Wire } from "../support/wire_http2.ts";
@@ -73,6 +74,28 @@ for (const [name, secure] of [["http", false], ["https", true], ["h2", true]] as
     },
   );
 }
+
+test(
+  "clients that always ask are told to go in their turn, not only when the idle grace is over",
+  limit,
+  async (t) => {
+    const { chain, flip, report } = await started(t, { idleGraceMs: 60_000 });
+    const { port } = chain.address("http") as { port: number };
+    const target = { port, hostname: "127.0.0.1" };
+    const load = startLoad({ keepAlive: 8, target, timeoutMs: 20_000 });
+    try {
+      const answered = load.snapshot().sent;
+      await until("all have asked often", () => load.snapshot().sent > answered + 400);
+      await flip();
+      const { closedPolitely, cut } = of(await report(), "http");
+      assert.deepEqual({ closedPolitely, cut }, { closedPolitely: 8, cut: 0 });
+    } finally {
+      await load.stop();
+    }
+    const { lost, losses } = await load.done;
+    assert.deepEqual([lost, losses], [0, []]);
+  },
+);
 
 test("an idle connection is served in its grace, and closed after it", limit, async (t) => {
   const { wire, flip, report } = await started(t);

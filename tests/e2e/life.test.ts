@@ -195,7 +195,7 @@ for (const name of ["main", "started"]) {
       const { chain } = await started(t, {
         config: {
           main: "native",
-          options: { drainSpreadMs: 60_000, idleGraceMs: 60_000, drainTimeoutMs: 1500 },
+          options: { drainSpreadMs: 60_000, idleGraceMs: 60_000, drainTimeoutMs: 4000 },
         },
       });
       const target = chain.address(name) as { port: number; host: string };
