@@ -48,6 +48,11 @@ export function differences() {
   const program = entries.find(({ key }) => key === PROGRAM);
   expect("bin", npm.bin, program && { [npm.name]: `dist/${program.name}.js` });
 
+  const said = /VERSION = "([^"]*)"/.exec(readFileSync(join(root, "src/cli/version.ts"), "utf8"));
+  if (said?.[1] !== npm.version) {
+    found.push(`src/cli/version.ts must say "${npm.version}", as package.json does`);
+  }
+
   const lock = read("package-lock.json");
   if (lock.version !== npm.version) {
     found.push(

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
 import { test } from "node:test";
-import { importsOf, withoutComments, withoutText } from "./support/source.ts";
+import { type Import, importsOf, withoutComments, withoutText } from "./support/source.ts";
 
 // The rooms of ARCHITECTURE.md, and which rooms each may call. Types may be taken from anywhere: they are erased.
 const MAY_CALL: Readonly<Record<string, readonly string[]>> = {
@@ -126,6 +126,21 @@ test("every room is in the table", () => {
   );
 });
 
+test("the command line starts with nothing but its table: code of commands is loaded when they run", () => {
+  const start = new Set(["src/cli/main.ts"]);
+  for (const path of start) {
+    for (const { target, typeOnly, dynamic } of targetsOf(path)) {
+      if (!typeOnly && !dynamic) start.add(target);
+    }
+  }
+  const used = [...start].flatMap((path) =>
+    importsIn(path).filter(({ specifier, typeOnly, dynamic }) =>
+      !typeOnly && !dynamic && specifier.startsWith("node:")
+    ).map(({ specifier }) => `${path} imports ${specifier}`)
+  );
+  assert.deepEqual(used, ["src/cli/main.ts imports node:process"]);
+});
+
 test("the core enters the backend through load.ts alone", () => {
   holds((path) =>
     roomOf(path) !== "core" ? [] : targetsOf(path)
@@ -187,16 +202,19 @@ function holds(rule: (path: string) => readonly string[]): void {
   assert.deepEqual(files.flatMap((path) => rule(path).map((wrong) => `${path} ${wrong}`)), []);
 }
 
-function importsIn(path: string): readonly { specifier: string; typeOnly: boolean }[] {
+function importsIn(path: string): readonly Import[] {
   return imports.get(path) ?? [];
 }
 
 /** The relative imports of a file, as paths in the project. */
-function targetsOf(path: string): readonly { target: string; typeOnly: boolean }[] {
+function targetsOf(
+  path: string,
+): readonly { target: string; typeOnly: boolean; dynamic: boolean }[] {
   return importsIn(path).filter(({ specifier }) => specifier.startsWith("."))
-    .map(({ specifier, typeOnly }) => ({
+    .map(({ specifier, typeOnly, dynamic }) => ({
       target: posix.join(posix.dirname(path), specifier),
       typeOnly,
+      dynamic,
     }));
 }
 

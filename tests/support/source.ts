@@ -9,6 +9,8 @@ export interface Import {
   readonly specifier: string;
   /** Whether it is erased: `import type`, or every name in the braces has its own `type`. */
   readonly typeOnly: boolean;
+  /** Whether it is loaded when the code runs: `import("...")`. */
+  readonly dynamic: boolean;
 }
 
 /**
@@ -29,10 +31,10 @@ export function importsOf(source: string): readonly Import[] {
     const listed = /^\{([^}]*)\}$/.exec(names.trim())?.[1]?.split(",").map((name) => name.trim())
       .filter((name) => name !== "");
     const erased = listed?.every((name) => name.startsWith("type ")) ?? false;
-    found.push({ specifier, typeOnly: type !== undefined || erased });
+    found.push({ specifier, typeOnly: type !== undefined || erased, dynamic: false });
   }
-  for (const [, specifier = ""] of code.matchAll(/\bimport\s*\(?\s*"([^"]+)"/g)) {
-    found.push({ specifier, typeOnly: false });
+  for (const [, bracket = "", specifier = ""] of code.matchAll(/\bimport\s*(\(?)\s*"([^"]+)"/g)) {
+    found.push({ specifier, typeOnly: false, dynamic: bracket !== "" });
   }
   return found;
 }
