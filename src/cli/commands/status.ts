@@ -32,8 +32,8 @@ export const status: Command = {
       short: "t",
       value: "TIME",
       help: [
-        "how long to wait for an answer, such as 500ms or 10s; default 10s. With --watch",
-        "also: how long the service may be away before it counts as gone",
+        "how long to wait for an answer, such as 500ms or 30s; default 10s. With",
+        "--watch also: how long nobody need answer until the service counts as gone",
       ],
     },
   ],
