@@ -7,6 +7,8 @@
 import { type Address, formatAddress, identityOf, parseBoundAddress } from "./address.ts";
 import type { Backend, Disposer, Listener, StartServer } from "./backend/backend.ts";
 import { toError, toFailure } from "./child.ts";
+import { ControlSocket } from "./control/control.ts";
+import { metricsText } from "./control/metrics.ts";
 import type { FinishWork, WorkOptions } from "./drain/application.ts";
 import type { DrainReport } from "./drain/drain.ts";
 import { Engine, type OuterEffect } from "./engine.ts";
@@ -33,6 +35,7 @@ import { Succession } from "./succession.ts";
 import type { Activation } from "./systemd/activation.ts";
 import { type Tell, Teller } from "./teller.ts";
 import { shareTicketKeys } from "./tickets.ts";
+import { DURATION_BOUNDS } from "./totals.ts";
 
 // How long a process that was asked to go may take before it is killed.
 const KILL_GRACE_MS = 2_000;
@@ -63,6 +66,7 @@ export class Core {
   readonly #teller: Teller;
   readonly #leaving: Leaving = new Leaving();
   readonly #names: Names;
+  readonly #control: ControlSocket | undefined;
   readonly #waiting = new Map<RequestId, Waiting>();
   readonly #disposers: Disposer[] = [];
   #resolveExit!: (reason: "upgraded" | "stopped") => void;
@@ -87,7 +91,11 @@ export class Core {
     const hello = parent?.hello;
     this.generation = hello?.generation ?? 1;
     const { generation } = this;
-    this.#teller = new Teller({ generation, pid: backend.pid }, options.logger, tell);
+    this.#control = this.#controlSocket();
+    this.#teller = new Teller({ generation, pid: backend.pid }, options.logger, (event, detail) => {
+      this.#control?.tell(event, detail);
+      tell(event, detail);
+    });
     this.register = new SocketRegister(hello?.sockets, from.activation);
     this.receiving = new Receiving(hello?.offers ?? [], (frame) => parent?.send(frame));
     this.#names = new Names(options.pidFile, backend.pid);
@@ -199,6 +207,7 @@ export class Core {
     } catch (error) {
       // Whoever sent a signal has nobody else to tell it.
       this.log("error", (error as Error).message);
+      this.#teller.totals.failed(UpgradeError.is(error) ? error.code : "ERR_INTERNAL");
       throw error;
     }
   }
@@ -248,16 +257,24 @@ export class Core {
       idleGraceMs,
     };
     const { clock } = this.#backend;
-    return await this.#leaving.begin(plan, clock, () => this.#backend.caughtUp(), (report) => {
-      this.#teller.drain = report;
-      if (report.cut > 0) {
-        this.log(
-          "warn",
-          `generation ${this.generation} cut ${report.cut} connections at the end of its time`,
-        );
-      }
-      this.#engine.dispatch({ type: "drained" });
-    });
+    const report = await this.#leaving.begin(
+      plan,
+      clock,
+      () => this.#backend.caughtUp(),
+      (report) => {
+        this.#teller.drain = report;
+        if (report.cut > 0) {
+          this.log(
+            "warn",
+            `generation ${this.generation} cut ${report.cut} connections at the end of its time`,
+          );
+        }
+        this.#engine.dispatch({ type: "drained" });
+      },
+    );
+    // Whoever was asking when this process was replaced is answered; that is bounded, and mostly over by now.
+    await this.#control?.left;
+    return report;
   }
 
   /** See `Upgrader.status`. */
@@ -344,6 +361,7 @@ export class Core {
           draining: this.#generations.living(),
           drainTimeoutMs: this.#options.drainTimeoutMs,
           ...(this.offers.names.length === 0 ? {} : { offers: this.offers.names }),
+          ...(this.#options.control === undefined ? {} : { control: this.#options.control }),
         }, this.#options.command);
         break;
       case "send-child":
@@ -373,6 +391,7 @@ export class Core {
         break;
       case "stop-accepting":
         for (const { listener } of this.register.used) listener?.close();
+        this.#control?.leave();
         break;
       case "take-names":
         this.#takeNames();
@@ -474,6 +493,7 @@ export class Core {
 
   async #open(): Promise<void> {
     try {
+      await this.#checkControl();
       for (const { listener } of this.register.used) await listener?.open();
       this.#engine.dispatch({ type: "opened" });
     } catch (error) {
@@ -488,11 +508,28 @@ export class Core {
     return this.#teller.report ?? undefined;
   }
 
-  #takeNames(): void {
+  /** A control socket that is refused is known before anything is accepted. */
+  async #checkControl(): Promise<void> {
+    try {
+      await this.#control?.check(this.#parent?.hello.control === this.#options.control);
+    } catch (error) {
+      // Nobody else is left: serving without a control socket beats not serving.
+      if (!this.#isOrphan) throw error;
+      this.log("error", (error as Error).message);
+    }
+  }
+
+  /** Started by a parent that is gone, and not the owner yet. */
+  get #isOrphan(): boolean {
     const { state } = this.#engine;
-    const orphan = state.name === "starting" && state.parent === "gone";
+    return state.name === "starting" && state.parent === "gone";
+  }
+
+  #takeNames(): void {
+    const orphan = this.#isOrphan;
     try {
       this.#names.take();
+      this.#takeControl();
       // The parent removes what nobody serves any more; a dead one cannot.
       if (orphan) {
         for (const { address } of this.register.abandoned) {
@@ -521,12 +558,46 @@ export class Core {
     }
   }
 
-  #reclaimNames(): void {
+  #takeControl(): void {
     try {
-      this.#names.take();
+      this.#control?.take();
     } catch (error) {
-      this.log("error", (error as Error).message);
+      // A first generation that is refused leaves nothing behind that names it; a parent writes its own again.
+      if (this.#parent === undefined) this.#names.untake();
+      throw error;
     }
+  }
+
+  #reclaimNames(): void {
+    for (const reclaim of [() => this.#names.take(), () => this.#control?.take()]) {
+      try {
+        reclaim();
+      } catch (error) {
+        this.log("error", (error as Error).message);
+      }
+    }
+  }
+
+  #controlSocket(): ControlSocket | undefined {
+    const { control } = this.#options;
+    return control === undefined ? undefined : new ControlSocket(control, {
+      clock: this.#backend.clock,
+      caughtUp: () => this.#backend.caughtUp(),
+      stranger: () => undefined,
+      warn: (message) => this.log("warn", message),
+      actions: {
+        status: () => this.status(),
+        upgrade: () => this.upgrade({}),
+        // Whoever came a moment ago means the newest generation.
+        stop: () => this.#relay("stop") || this.stop(),
+        metrics: () =>
+          metricsText({
+            status: this.status(),
+            totals: this.#teller.totals.counts,
+            bounds: DURATION_BOUNDS,
+          }),
+      },
+    });
   }
 
   #upgradeSignal(): void {

@@ -59,6 +59,8 @@ export interface HelloFrame {
   readonly drainTimeoutMs?: number;
   /** Names of application state that the child may take; absent when there are none. */
   readonly offers?: readonly string[];
+  /** Path of the parent's control socket, which the child may take over. */
+  readonly control?: string;
 }
 
 /** Child to parent: I have all I need and I am serving. */
@@ -173,6 +175,8 @@ export interface HistoryFrame {
   readonly type: "history";
   /** At most ten, oldest first; plain JSON that the child only shows. */
   readonly records: readonly Readonly<Record<string, unknown>>[];
+  /** Counters of the service; plain JSON that the child goes on from. */
+  readonly totals?: Readonly<Record<string, unknown>>;
 }
 
 /** Parent to child, after `owned`: somebody asked me, and you are the one to ask. */

@@ -42,6 +42,11 @@ export class Names {
     if (this.#pidFile !== undefined) writePidFile(this.#pidFile, this.#pid);
   }
 
+  /** Takes the number out of the PID file again: this process could not become the owner. */
+  untake(): void {
+    if (this.#pidFile !== undefined) removePidFile(this.#pidFile, this.#pid);
+  }
+
   /** Removes the Unix paths that a successor did not take over. */
   removePaths(stillServed: (path: string) => boolean): void {
     for (const { path, file } of this.#paths) {
@@ -51,7 +56,7 @@ export class Names {
 
   /** Removes everything: nobody serves it any more. */
   remove(): void {
-    if (this.#pidFile !== undefined) removePidFile(this.#pidFile, this.#pid);
+    this.untake();
     this.removePaths(() => false);
   }
 }

@@ -68,6 +68,13 @@ export interface UpgraderOptions extends CommandOptions {
   readonly idleGraceMs?: number;
   /** File that holds the process id of the owner, written atomically; its folder must exist. @default {none} */
   readonly pidFile?: string;
+  /**
+   * Path of a Unix socket (mode 0600) on which the owner answers `status`, `upgrade`, `stop`, `events` and `metrics`; its
+   * folder must exist, and only this user should be able to write to it.
+   *
+   * @default {none}
+   */
+  readonly control?: string;
   /** Signal handlers, or `false` for none. @default {{ upgrade: "SIGHUP", stop: ["SIGTERM", "SIGINT"] }} */
   readonly signals?: SignalOptions | false;
   /** How long the parent watches a ready child before it commits, in milliseconds. @default {0} */
@@ -112,6 +119,7 @@ export interface ResolvedOptions {
   readonly maxDraining: number;
   readonly drainingPolicy: "refuse" | "cut-oldest";
   readonly pidFile: string | undefined;
+  readonly control: string | undefined;
   readonly signals: { readonly upgrade: readonly string[]; readonly stop: readonly string[] };
   readonly command: CommandOptions;
   readonly logger: Logger;
@@ -128,6 +136,7 @@ const KNOWN: readonly string[] = [
   "webSocketSpreadMs",
   "idleGraceMs",
   "pidFile",
+  "control",
   "signals",
   "probationMs",
   "healthCheck",
@@ -314,6 +323,18 @@ export function resolveOptions(options: UpgraderOptions): ResolvedOptions {
   ) {
     throw new TypeError(`Cannot use pidFile: expected the path of a file, got ${show(pidFile)}`);
   }
+  const { control } = options;
+  if (
+    control !== undefined &&
+    (typeof control !== "string" || control === "" || control.includes("\0") ||
+      control.endsWith("/"))
+  ) {
+    throw new TypeError(
+      `Cannot use control: expected the path of a socket such as "/run/app/control.sock", got ${
+        show(control)
+      }`,
+    );
+  }
   const drainSpreadMs = checkInteger(
     "drainSpreadMs",
     options.drainSpreadMs,
@@ -358,6 +379,7 @@ export function resolveOptions(options: UpgraderOptions): ResolvedOptions {
     maxDraining: checkInteger("maxDraining", options.maxDraining, 2, 0, 1_000),
     drainingPolicy: resolvePolicy(options.drainingPolicy),
     pidFile,
+    control,
     signals: resolveSignals(options.signals),
     command: checkCommandOptions(options),
     logger: resolveLogger(options.logger),

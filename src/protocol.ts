@@ -147,6 +147,7 @@ const READERS: { readonly [T in Frame["type"]]: (from: Json) => Extract<Frame, {
       ? {}
       : { drainTimeoutMs: integer(from, "drainTimeoutMs", 0) }),
     ...(from["offers"] === undefined ? {} : { offers: strings(from, "offers") }),
+    ...(from["control"] === undefined ? {} : { control: text(from, "control", 4096) }),
   }),
   ready: (from) => ({
     type: "ready",
@@ -182,6 +183,7 @@ const READERS: { readonly [T in Frame["type"]]: (from: Json) => Extract<Frame, {
   history: (from) => ({
     type: "history",
     records: list(from, "records", (value) => object(value, "record"), MAX_RECORDS),
+    ...(from["totals"] === undefined ? {} : { totals: object(from["totals"], "totals") }),
   }),
   relay: (from) => ({ type: "relay", request: request(from) }),
   cut: (from) => ({ type: "cut", pid: integer(from, "pid", 1) }),

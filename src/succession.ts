@@ -25,7 +25,7 @@ import { Watch, type WatchPlan } from "./watch.ts";
 /** What the parent tells a child besides who it is and what it passes. */
 export type Greeting = Pick<
   HelloFrame,
-  "generation" | "deadlineMs" | "probationMs" | "draining" | "drainTimeoutMs" | "offers"
+  "generation" | "deadlineMs" | "probationMs" | "draining" | "drainTimeoutMs" | "offers" | "control"
 >;
 
 /** Who is told about an attempt. */

@@ -11,6 +11,7 @@ import type { LifecycleEvent } from "./machine.ts";
 import type { Logger } from "./options.ts";
 import type { HistoryFrame } from "./protocol.ts";
 import type { UpgradeReport, UpgraderEventDetail } from "./report.ts";
+import { Totals } from "./totals.ts";
 
 /** Is told every step. */
 export type Tell = (event: LifecycleEvent, detail: UpgraderEventDetail) => void;
@@ -22,6 +23,8 @@ export class Teller {
   readonly #logger: Logger;
   readonly #tell: Tell;
   readonly #history: History = new History();
+  /** Counters of the service. */
+  readonly totals: Totals = new Totals();
   /** The last upgrade of this process. */
   report: UpgradeReport | null = null;
   /** The last failure of this process. */
@@ -50,12 +53,14 @@ export class Teller {
     return {
       type: "history",
       records: this.#history.records as unknown as HistoryFrame["records"],
+      totals: { ...this.totals.counts },
     };
   }
 
   /** What the parent knows of older upgrades. */
-  inherit({ records }: HistoryFrame): void {
+  inherit({ records, totals }: HistoryFrame): void {
     this.#history.inherit(records as unknown as UpgradeRecord[]);
+    if (totals !== undefined) this.totals.inherit(totals);
   }
 
   /** Tells the operator; a broken logger breaks nothing. */
@@ -75,6 +80,7 @@ export class Teller {
     const detail = { event, generation, pid: this.#pid };
     if (event === "upgraded" && report !== null) {
       this.#history.succeeded(now, generation, report);
+      this.totals.upgraded(report.durationMs);
       const { pid, runtime, version, durationMs } = report;
       const successor = `generation ${report.generation} (pid ${pid}, ${runtime} ${version})`;
       this.log("info", `upgraded: ${successor} took over after ${Math.round(durationMs)} ms`);
@@ -84,6 +90,7 @@ export class Teller {
       this.#tell(event, { ...detail, error });
     } else if (event === "drained" && drain !== undefined) {
       this.#history.drained(generation, drain);
+      this.totals.drained(drain);
       this.#tell(event, { ...detail, drain });
     } else {
       if (event === "stopping") this.log("info", `generation ${generation} stops`);

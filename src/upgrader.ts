@@ -5,6 +5,7 @@
  */
 
 import { channel } from "node:diagnostics_channel";
+import { resolve } from "node:path";
 import process from "node:process";
 import { type AddressInput, parseAddress, parseDatagramAddress } from "./address.ts";
 import type { Backend, Runtime, StartServer } from "./backend/backend.ts";
@@ -121,7 +122,13 @@ export class Upgrader extends EventTarget {
       const pidFile = resolved.pidFile === undefined
         ? undefined
         : checkPidFile(resolved.pidFile, { cwd: backend.facts.cwd });
-      const upgrader = new Upgrader(backend, { ...resolved, pidFile }, { parent, activation });
+      const control = resolved.control === undefined
+        ? undefined
+        : resolve(backend.facts.cwd, resolved.control);
+      const upgrader = new Upgrader(backend, { ...resolved, pidFile, control }, {
+        parent,
+        activation,
+      });
       for (const message of warnings) upgrader.#core.log("warn", message);
       return upgrader;
     } catch (error) {

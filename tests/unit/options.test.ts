@@ -38,6 +38,7 @@ describe("resolveOptions", () => {
       maxDraining: 2,
       drainingPolicy: "refuse",
       pidFile: undefined,
+      control: undefined,
       signals: { upgrade: ["SIGHUP"], stop: ["SIGTERM", "SIGINT"] },
       command: {},
       backend: undefined,
@@ -72,6 +73,7 @@ describe("resolveOptions", () => {
       maxDraining: 1000,
       drainingPolicy: "cut-oldest",
       pidFile: "app.pid",
+      control: "app.sock",
       signals: { upgrade: ["SIGUSR2", "SIGUSR2"], stop: "SIGTERM" },
       command,
       env: { A: "1", B: undefined },
@@ -92,6 +94,7 @@ describe("resolveOptions", () => {
       maxDraining: 1000,
       drainingPolicy: "cut-oldest",
       pidFile: "app.pid",
+      control: "app.sock",
       signals: { upgrade: ["SIGUSR2"], stop: ["SIGTERM"] },
       command: { command, env: { A: "1", B: undefined }, cwd: "/srv" },
       logger,
@@ -132,6 +135,12 @@ describe("resolveOptions", () => {
       }
     });
   }
+
+  test("refuses a control socket that is no path", () => {
+    for (const bad of ["", "a\0b", "/run/", 5, null]) {
+      refuses({ control: bad }, TypeError, "control", "the path of a socket");
+    }
+  });
 
   test("refuses a pidFile that is no path", () => {
     for (const bad of ["", 5, null, "a\0b"]) {

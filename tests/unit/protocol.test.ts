@@ -55,6 +55,7 @@ const FRAMES: readonly Frame[] = [
   { type: "owned" },
   { type: "abort", reason: "" },
   { type: "history", records: [{ at: 1, result: "upgraded" }] },
+  { type: "history", records: [], totals: { cut: 1 } },
   { type: "relay", request: "stop" },
   { type: "cut", pid: 90 },
 ];
