@@ -23,7 +23,10 @@ export const REPORT = "report";
 /** The text of `--help`. */
 export function usage(parts: readonly { readonly name: string; readonly what: string }[]): string {
   const width = Math.max(...parts.map(({ name }) => name.length), REPORT.length);
-  const list = [...parts, { name: REPORT, what: "pages and plots from the results (part of a full run)" }]
+  const list = [...parts, {
+    name: REPORT,
+    what: "pages and plots from the results (part of a full run)",
+  }]
     .map(({ name, what }) => `  ${name.padEnd(width)}  ${what}`);
   return `Usage: npm run bench -- [options]
 

@@ -23,7 +23,9 @@ let running: Running | undefined;
 
 createInterface({ input: process.stdin })
   .on("line", (line) => {
-    obey(JSON.parse(line) as Order).catch((error) => say({ kind: "error", message: String(error) }));
+    obey(JSON.parse(line) as Order).catch((error) =>
+      say({ kind: "error", message: String(error) })
+    );
   })
   .on("close", () => process.exit());
 

@@ -115,7 +115,9 @@ class Client {
   #open = false;
   #closeCode: string | undefined;
   #number = 0;
-  #pending: { readonly text: string; readonly begunMs: number; readonly window: number } | undefined;
+  #pending:
+    | { readonly text: string; readonly begunMs: number; readonly window: number }
+    | undefined;
 
   constructor(load: WebSocketLoad, name: number) {
     this.#load = load;

@@ -119,7 +119,8 @@ async function upgradeOnce(chain: Chain) {
   await chain.flip();
   const child = chain.newest;
   const event = async (name: string) =>
-    (await chain.program.heard(name, (said) => said["event"] === name && said.pid === old, from)).at;
+    (await chain.program.heard(name, (said) => said["event"] === name && said.pid === old, from))
+      .at;
   const [spawned, ready, upgraded] = [
     await event("spawned"),
     await event("child-ready"),

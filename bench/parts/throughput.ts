@@ -82,7 +82,11 @@ async function measure(
 ): Promise<ThroughputRun> {
   const chains: Chain[] = [];
   const start = async () => {
-    const chain = await Chain.start({ runtime, kind: "node" }, { SERVER: server }, "throughput.mjs");
+    const chain = await Chain.start(
+      { runtime, kind: "node" },
+      { SERVER: server },
+      "throughput.mjs",
+    );
     chains.push(chain);
     return chain;
   };

@@ -32,7 +32,8 @@ export function nginxPeers(): Peer[] {
       ...common,
       name: "nginx-usr2",
       label: "nginx binary upgrade",
-      practice: "SIGUSR2, when the new master and its worker run SIGWINCH and SIGQUIT to the old master",
+      practice:
+        "SIGUSR2, when the new master and its worker run SIGWINCH and SIGQUIT to the old master",
       start: () => start(upgrade),
     },
   ];
@@ -125,7 +126,6 @@ async function until(what: string, holds: () => boolean, limitMs = LIMIT_MS): Pr
     if (performance.now() > end) throw new Error(`nginx: no sign of ${what} in ${limitMs} ms`);
   }
 }
-
 
 // nginx has no handler of its own that echoes: mirroring makes it read the body, `return` sends it back.
 function configuration(folder: string, port: number): string {

@@ -95,10 +95,13 @@ async function start(node: string): Promise<Service> {
   };
 }
 
-
 function run(node: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(node, args, { env, stdio: ["ignore", "pipe", "pipe"], timeout: COMMAND_LIMIT_MS });
+    const child = spawn(node, args, {
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout: COMMAND_LIMIT_MS,
+    });
     let text = "";
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (chunk: string) => text = (text + chunk).slice(-1000));

@@ -19,7 +19,17 @@ export function startSection({ start }: Results): string {
     "From the signal until the successor owns the service, against the time from starting the same program to its first " +
     "response, by turns on an idle server (goal: at most 1.10).",
     table(
-      ["", "upgrade / cold start", "upgrade, ms", "cold start, ms", "CPU of the start, upgrade / cold", "import, ms", "`listen` adopted, ms", "native, ms", "runs"],
+      [
+        "",
+        "upgrade / cold start",
+        "upgrade, ms",
+        "cold start, ms",
+        "CPU of the start, upgrade / cold",
+        "import, ms",
+        "`listen` adopted, ms",
+        "native, ms",
+        "runs",
+      ],
       rows.map(({ label, runs }) => [
         label,
         withSpread(spread(runs.map(({ upgradeMs, coldMs }) => upgradeMs / coldMs)), ratio),
@@ -86,10 +96,18 @@ export function throughputSection({ throughput }: Results): string {
   if (rows.length === 0) return NOT_MEASURED;
   return [
     `A server that was given its socket against the same server that bound its own: two processes at the same time, asked by ` +
-    `turns (A B B A) by one client with ${throughput!.connections} connections; fresh processes for each run, because two ` +
+    `turns (A B B A) by one client with ${
+      throughput!.connections
+    } connections; fresh processes for each run, because two ` +
     "processes of one program differ by some per cent. 1.00 is equal, more is better.",
     table(
-      ["", "requests per second, adopted / native", "requests per CPU second, adopted / native", "native, per second", "runs"],
+      [
+        "",
+        "requests per second, adopted / native",
+        "requests per CPU second, adopted / native",
+        "native, per second",
+        "runs",
+      ],
       rows.map(({ label, runs }) => [
         label,
         withSpread(spread(runs.map((run) => run.ratio)), ratio),
@@ -106,7 +124,9 @@ function summary<Run>(rows: readonly ResultRow<Run>[], of: (run: Run) => number)
   const all = rows.map(({ runs }) => spread(runs.map(of)));
   const medians = spread(all.map(({ median }) => median));
   const below = all.filter(({ max }) => max < 0.99).length;
-  return `Median of all rows ${ratio(medians.median)}; rows whose every run is below 0.99: ${below} of ${rows.length}.`;
+  return `Median of all rows ${
+    ratio(medians.median)
+  }; rows whose every run is below 0.99: ${below} of ${rows.length}.`;
 }
 
 /** Drain of idle connections. */
@@ -114,10 +134,23 @@ export function idleSection({ idle }: Results): string {
   const rows = measured(idle);
   if (rows.length === 0) return NOT_MEASURED;
   return [
-    `${short(idle!.connections)} connections that have asked once and are idle; \`idleGraceMs\` is ${idle!.idleGraceMs}. ` +
+    `${
+      short(idle!.connections)
+    } connections that have asked once and are idle; \`idleGraceMs\` is ${idle!.idleGraceMs}. ` +
     "Meanwhile a newcomer comes every 10 ms.",
     table(
-      ["", "closed in order", "reset", "cut", "longest stop of the event loop in the drain, ms", "while it served, ms", "slowest newcomer, ms", "newcomers lost", "drain, ms", "runs"],
+      [
+        "",
+        "closed in order",
+        "reset",
+        "cut",
+        "longest stop of the event loop in the drain, ms",
+        "while it served, ms",
+        "slowest newcomer, ms",
+        "newcomers lost",
+        "drain, ms",
+        "runs",
+      ],
       rows.map(({ label, runs }) => [
         label,
         withSpread(spread(runs.map(({ ended }) => ended))),
@@ -139,7 +172,9 @@ export function stateSection({ state }: Results): string {
   const rows = measured(state);
   if (rows.length === 0) return NOT_MEASURED;
   return [
-    `${short(state!.bytes / 2 ** 20)} MiB through \`handOver\` and \`received\`, as base64 in JSON on the control channel.`,
+    `${
+      short(state!.bytes / 2 ** 20)
+    } MiB through \`handOver\` and \`received\`, as base64 in JSON on the control channel.`,
     table(
       ["", "MB/s", "runs"],
       rows.map(({ label, runs }) => [

@@ -64,12 +64,16 @@ function howSection(results: Results): string {
       : []),
     [
       `- Measured on ${dates.join(", ")} on ${first.machine}.`,
-      `- Versions: ${Object.entries(first.versions).map(([name, version]) => `${name} ${version}`).join(", ")}.`,
+      `- Versions: ${
+        Object.entries(first.versions).map(([name, version]) => `${name} ${version}`).join(", ")
+      }.`,
       `- Client: ${first.client}, raw sockets, in a process of its own, the same for everybody.`,
       `- Commands: ${unique(abouts.map(({ command }) => `\`${command}\``)).join(", ")}.`,
       "- What is compared is measured by turns, A B C, C B A and so on, so that a drift of the machine favours nobody. A " +
       "figure is the median of the runs, in brackets the least and the most.",
-      `- Load average when a part began: ${short(loads.min)} to ${short(loads.max)} (the previous part is in it).`,
+      `- Load average when a part began: ${short(loads.min)} to ${
+        short(loads.max)
+      } (the previous part is in it).`,
     ].join("\n"),
   ].join("\n\n");
 }
@@ -79,7 +83,9 @@ export function readmeOf(results: Results, plots: readonly string[]): string {
   const rows = measured(results.peers).map(figuresOf);
   const lines = [];
   if (plots.includes("flip")) {
-    lines.push("![Answers per second of the old and the new process around a flip](docs/benchmarks/flip.svg)");
+    lines.push(
+      "![Answers per second of the old and the new process around a flip](docs/benchmarks/flip.svg)",
+    );
   }
   if (rows.length > 0) {
     const ours = rows.filter((row) => row.ours);
@@ -104,7 +110,9 @@ export function readmeOf(results: Results, plots: readonly string[]): string {
     );
   }
   if (lines.length === 0) lines.push("Nothing was measured yet: `npm run bench`.");
-  else lines.push("All figures, how they were measured, and where others do better: [docs/benchmarks.md](docs/benchmarks.md).");
+  else {lines.push(
+      "All figures, how they were measured, and where others do better: [docs/benchmarks.md](docs/benchmarks.md).",
+    );}
   return lines.join("\n\n");
 }
 

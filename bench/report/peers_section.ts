@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type PeerFigures, figuresOf, POPULATIONS } from "./figures.ts";
+import { figuresOf, type PeerFigures, POPULATIONS } from "./figures.ts";
 import { ratio, short, table, withSpread } from "./markdown.ts";
 import { measured, type PeerRow, type Results } from "./results.ts";
 
@@ -14,8 +14,12 @@ export function peersSection({ peers }: Results): string {
   const rows = measured(peers).map(figuresOf);
   const { clients } = peers;
   return [
-    `${clients["keepAlive"]} keep-alive clients, ${clients["oneShot"]} with one connection per request, ` +
-    `${clients["post"]} that POST a body and compare the echo, ${clients["webSocket"]} WebSockets (not nginx, which ` +
+    `${clients["keepAlive"]} keep-alive clients, ${
+      clients["oneShot"]
+    } with one connection per request, ` +
+    `${clients["post"]} that POST a body and compare the echo, ${
+      clients["webSocket"]
+    } WebSockets (not nginx, which ` +
     "has no handler for them), and a prober that opens a connection every 5 ms; none retries. A connection that the client " +
     "has seen closed before it writes is no loss. Each run first saturates the server and flips it, then paces the clients " +
     `(${peers.thinkMs} ms between requests) and flips it again. One process or worker everywhere; two by nature for the ` +
@@ -34,9 +38,13 @@ export function peersSection({ peers }: Results): string {
     practices(measured(peers)),
     ...Object.entries(peers.skipped).map(([name, why]) => `Not measured: ${name}, ${why}.`),
     ...peers.rows.filter(({ failures }) => failures.length > 0)
-      .map(({ label, failures }) => `Failed runs of ${label}: ${failures.length} (${failures[0]!.split("\n")[0]}).`),
+      .map(({ label, failures }) =>
+        `Failed runs of ${label}: ${failures.length} (${failures[0]!.split("\n")[0]}).`
+      ),
     ...rows.filter(({ consistent }) => !consistent)
-      .map(({ label }) => `The client's counters do not agree for ${label}: do not believe that row.`),
+      .map(({ label }) =>
+        `The client's counters do not agree for ${label}: do not believe that row.`
+      ),
   ].join("\n\n") + "\n";
 }
 
@@ -124,28 +132,32 @@ const MEASURES: readonly Measure[] = [
     what: "WebSocket messages lost per flip, saturated",
     of: ({ messagesPerFlip }) => messagesPerFlip.median,
     format: short,
-    why: "a message that crosses the server's close frame on the wire is not answered; where a peer keeps the " +
+    why:
+      "a message that crosses the server's close frame on the wire is not answered; where a peer keeps the " +
       "connection in the old process for longer, fewer cross",
   },
   {
     what: "p99 at the flip / steady",
     of: ({ p99Ratio }) => p99Ratio.median,
     format: ratio,
-    why: "a whole runtime starts and compiles beside the old process on the same cores, and its first requests run in code " +
+    why:
+      "a whole runtime starts and compiles beside the old process on the same cores, and its first requests run in code " +
       "that no JIT has seen; nginx forks a worker and is warm at once",
   },
   {
     what: "memory peak / steady",
     of: ({ memoryRatio }) => memoryRatio.median,
     format: ratio,
-    why: "two whole processes exist during the overlap, which is what lets the old one go on when the new one fails; a " +
+    why:
+      "two whole processes exist during the overlap, which is what lets the old one go on when the new one fails; a " +
       "restart has one at a time and serves nobody in between",
   },
   {
     what: "CPU time of a flip",
     of: ({ flipCpuMs }) => flipCpuMs.median,
     format: (value) => `${short(value)} ms`,
-    why: "it is mostly the start of the runtime and the compilation of hot code; nginx has neither, and a service that does " +
+    why:
+      "it is mostly the start of the runtime and the compilation of hot code; nginx has neither, and a service that does " +
       "not answer for a while uses less CPU than one that does",
   },
   {
@@ -163,10 +175,12 @@ function better(rows: readonly PeerFigures[]): string {
   const lines = MEASURES.map(({ what, of, format, why }) => {
     const best = minimum(others, of);
     const [first, last] = [minimum(ours, of), maximum(ours, of)];
-    if (best === undefined || first === undefined || last === undefined) return `- ${what}: not known`;
-    const range = `ours ${format(of(first))} (${first.label.replace("changeover, ", "")}) to ${format(of(last))} (${
-      last.label.replace("changeover, ", "")
-    })`;
+    if (best === undefined || first === undefined || last === undefined) {
+      return `- ${what}: not known`;
+    }
+    const range = `ours ${format(of(first))} (${first.label.replace("changeover, ", "")}) to ${
+      format(of(last))
+    } (${last.label.replace("changeover, ", "")})`;
     const text = `${what}: best of the others ${format(of(best))} (${best.label}), ${range}`;
     return of(last) <= of(best) ? `- ${text}` : `- ${text}: ${why}`;
   });

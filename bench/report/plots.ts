@@ -27,7 +27,9 @@ export function plotsOf(results: Results): Readonly<Record<string, Specification
     sockets: socketsPlot(results),
   };
   return Object.fromEntries(
-    Object.entries(plots).filter((entry): entry is [string, Specification] => entry[1] !== undefined),
+    Object.entries(plots).filter((entry): entry is [string, Specification] =>
+      entry[1] !== undefined
+    ),
   );
 }
 
@@ -57,11 +59,21 @@ function flipPlot({ flip }: Results): Specification | undefined {
   return framed({
     title: {
       text: "Who answers while one process replaces another",
-      subtitle: `${sum("lost").toLocaleString("en-US")} of ${sum("sent").toLocaleString("en-US")} requests lost in ` +
+      subtitle:
+        `${sum("lost").toLocaleString("en-US")} of ${
+          sum("sent").toLocaleString("en-US")
+        } requests lost in ` +
         `${all.length} flips of ${measured(flip).length} kinds of servers; asked to flip at 0 s`,
     },
     data: { values },
-    facet: { column: { field: "label", type: "nominal", title: null, sort: rows.map(({ label }) => label) } },
+    facet: {
+      column: {
+        field: "label",
+        type: "nominal",
+        title: null,
+        sort: rows.map(({ label }) => label),
+      },
+    },
     spec: {
       width: 230,
       height: 150,
@@ -76,7 +88,12 @@ function flipPlot({ flip }: Results): Specification | undefined {
               axis: { grid: false },
               scale: { nice: false },
             },
-            y: { field: "perSecond", type: "quantitative", stack: "zero", title: "answers per second" },
+            y: {
+              field: "perSecond",
+              type: "quantitative",
+              stack: "zero",
+              title: "answers per second",
+            },
             color: {
               field: "process",
               type: "nominal",
@@ -170,7 +187,9 @@ function bars({ title, values, axis, scale }: Bars): Specification {
     data: { values },
     layer: [
       {
-        mark: scale === "log" ? { type: "point", filled: true, size: 60 } : { type: "bar", height: 12 },
+        mark: scale === "log"
+          ? { type: "point", filled: true, size: 60 }
+          : { type: "bar", height: 12 },
         encoding: {
           x: x("median"),
           y,
@@ -239,7 +258,10 @@ function socketsPlot({ sockets }: Results): Specification | undefined {
   const rows = measured(sockets);
   if (rows.length === 0) return undefined;
   return framed({
-    title: { text: "Upgrade time by number of sockets", subtitle: "medians; both scales are logarithmic" },
+    title: {
+      text: "Upgrade time by number of sockets",
+      subtitle: "medians; both scales are logarithmic",
+    },
     width: 420,
     height: 260,
     data: {
@@ -247,7 +269,9 @@ function socketsPlot({ sockets }: Results): Specification | undefined {
         sockets!.counts.map((count) => ({
           label,
           sockets: count,
-          ms: spread(runs.map((run) => run.find(({ sockets }) => sockets === count)?.upgradeMs)).median,
+          ms: spread(runs.map((run) =>
+            run.find(({ sockets }) => sockets === count)?.upgradeMs
+          )).median,
         }))
       ),
     },

@@ -1,7 +1,7 @@
 // The server of the benchmark with changeover, as an npm user has it: the built package. `KIND=native` is the runtime's own
 // server, else it is `node:http`. Says how far it is, with the time of day and its CPU time at each step.
 import process from "node:process";
-import { now, nodeServer, say, serveBun, serveDeno } from "./handler.mjs";
+import { library, nodeServer, now, say, serveBun, serveDeno } from "./handler.mjs";
 
 const steps = [];
 // `cpuMs` is user and system time: what other programs do changes it least.
@@ -11,7 +11,7 @@ const step = (name) => {
 };
 
 step("begun");
-const { Upgrader } = await import("../../dist/mod.js");
+const { Upgrader } = await library();
 step("imported");
 const upgrader = await Upgrader.create({
   logger: false,

@@ -10,6 +10,10 @@ export const identity = String(process.pid);
 /** Milliseconds since 1970, finer than `Date.now()`: comparable between the processes of one machine. */
 export const now = () => performance.timeOrigin + performance.now();
 
+/** The library as npm's users get it: `npm run bench` has built it, or `npm run build`. */
+export const library = () =>
+  import(process.env.BENCH_BUILD ?? new URL("../../dist/mod.js", import.meta.url).href);
+
 /** One JSON line on standard output, in one write: several generations share the pipe. */
 export function say(what) {
   process.stdout.write(`${JSON.stringify({ pid: process.pid, at: now(), ...what })}\n`);

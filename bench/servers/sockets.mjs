@@ -1,8 +1,9 @@
 // COUNT sockets, each with a server of its own: KIND=node is `node:net`, KIND=native the runtime's own HTTP server.
 import net from "node:net";
 import process from "node:process";
-import { Upgrader } from "../../dist/mod.js";
-import { say, serveBun, serveDeno } from "./handler.mjs";
+import { library, say, serveBun, serveDeno } from "./handler.mjs";
+
+const { Upgrader } = await library();
 
 const upgrader = await Upgrader.create({ logger: false });
 const native = process.env.KIND === "native" ? upgrader.runtime : "node";

@@ -6,8 +6,9 @@ import { createServer as createHttpsServer } from "node:https";
 import net from "node:net";
 import process from "node:process";
 import tls from "node:tls";
-import { Upgrader } from "../../dist/mod.js";
-import { say } from "./handler.mjs";
+import { library, say } from "./handler.mjs";
+
+const { Upgrader } = await library();
 
 const pem = (name) =>
   readFileSync(new URL(`../../tests/fixtures/tls/${name}.pem`, import.meta.url), "utf8");
