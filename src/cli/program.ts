@@ -71,7 +71,7 @@ async function execute(
       line(context.err, error instanceof Error ? error.stack ?? error.message : String(error));
       return INTERNAL;
     }
-    line(context.err, `changeover: ${error.message}`);
+    if (error.message !== "") line(context.err, `changeover: ${error.message}`);
     if (error instanceof UsageError) line(context.err, `Try: changeover ${command.name} --help`);
     // Whoever reads JSON reads JSON also when there was nobody to answer it.
     if (args?.has("json")) {

@@ -4,7 +4,6 @@ import { test } from "node:test";
 import { nearest, parseArguments } from "../../src/cli/arguments.ts";
 import type { Command } from "../../src/cli/command.ts";
 import { COMMANDS } from "../../src/cli/commands.ts";
-import type { Context } from "../../src/cli/context.ts";
 import { durationOf, spellDuration } from "../../src/cli/duration.ts";
 import { CommandError } from "../../src/cli/exit_codes.ts";
 import { commandHelp, programHelp } from "../../src/cli/help.ts";
@@ -13,38 +12,7 @@ import { Progress } from "../../src/cli/progress.ts";
 import { spell, targetOf } from "../../src/cli/target.ts";
 import { printable, styleOf } from "../../src/cli/text.ts";
 import { bounded, pause } from "../../src/cli/waiting.ts";
-
-interface Recorded extends Context {
-  readonly said: { out: string; err: string };
-  /** Raises a signal; says whether anybody has a handler for it. */
-  raise(name: string): boolean;
-}
-
-function recorded(
-  { terminal = false, env = {} }: { terminal?: boolean; env?: Record<string, string> } = {},
-): Recorded {
-  const said = { out: "", err: "" };
-  const handlers = new Map<string, () => void>();
-  const output = (name: "out" | "err") => ({
-    write: (text: string) => void (said[name] += text),
-    isTerminal: terminal,
-    columns: 40,
-  });
-  return {
-    env,
-    said,
-    out: output("out"),
-    err: output("err"),
-    onSignal(name, handler) {
-      handlers.set(name, handler);
-      return () => handlers.delete(name);
-    },
-    raise(name) {
-      handlers.get(name)?.();
-      return handlers.has(name);
-    },
-  };
-}
+import { recorded } from "../support/cli.ts";
 
 const greet: Command = {
   name: "greet",
