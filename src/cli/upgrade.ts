@@ -23,7 +23,7 @@ const TIMEOUT_MS = 120_000;
 const EVENTS_MS = 2_000;
 
 /** After the answer was lost: how long nobody need be there until the service counts as gone. */
-const AWAY_MS = 5_000;
+const AWAY_MS = 3_000;
 
 const RETRY_MS = 50;
 
@@ -65,24 +65,25 @@ async function upgradeByControl(
     asked
       ? `the upgrade is not decided yet and goes on; ${look}`
       : `the service has not answered, and was not asked to upgrade; ${look}`;
-  let before: UpgraderStatus | undefined;
   let answer: ControlAnswer;
+  // Of a failure: who serves now.
+  let now: UpgraderStatus | undefined;
   try {
-    answer = await bounded(context, {
+    [answer, now] = await bounded(context, {
       timeoutMs,
       late: () => `timed out after ${spellDuration(timeoutMs)}: ${still()}`,
       interrupted: () => `interrupted: ${still()}`,
     }, async (signal) => {
-      before = await answered(control.status(signal), target);
+      const before = await answered(control.status(signal), target);
       await followSteps(control, progress, signal);
       asked = true;
-      try {
-        return await control.request("upgrade", signal);
-      } catch (error) {
+      const answer = await control.request("upgrade", signal).catch((error: Error) => {
         if (!(error instanceof AnswerLost)) throw error;
         progress.step("the connection broke; looking who serves");
-        return await whoServes(control, before, signal);
-      }
+        return whoServes(control, before, signal);
+      });
+      if (answer.ok) return [answer, undefined];
+      return [answer, await control.status(signal).catch(() => undefined)];
     });
   } finally {
     progress.end();
@@ -92,8 +93,8 @@ async function upgradeByControl(
     if (!args.has("json")) tellReport(answer, context);
     return OK;
   }
-  tellFailure(answer.error, before as UpgraderStatus, progress, context);
-  return FAILED;
+  tellFailure(answer.error, progress, context);
+  return tellWhoServes(now, context);
 }
 
 /** Shows steps from now on; returns when the stream is there, or will not be. */
@@ -165,12 +166,7 @@ function tellReport(answer: ControlAnswer & { ok: true }, context: Context): voi
   line(context.out, style.good("upgraded") + printable(who + took));
 }
 
-function tellFailure(
-  error: ControlError,
-  before: UpgraderStatus,
-  progress: Progress,
-  context: Context,
-): void {
+function tellFailure(error: ControlError, progress: Progress, context: Context): void {
   const { err } = context;
   const style = styleOf(err, context);
   const code = error.code === undefined ? "" : ` (${error.code})`;
@@ -185,5 +181,14 @@ function tellFailure(
     line(err, "The last lines of the new process:");
     for (const text of output.split("\n")) line(err, `  ${style.dim("|")} ${text}`);
   }
-  line(err, `Generation ${before.generation} (pid ${before.pid}) still serves.`);
+}
+
+/** A failed upgrade leaves the service as it was, unless it was on its way out already. */
+function tellWhoServes(now: UpgraderStatus | undefined, { err }: Context): number {
+  if (now === undefined || now.state === "stopping" || now.state === "draining") {
+    line(err, "The service is leaving, or has left.");
+    return NOTHING_THERE;
+  }
+  line(err, `Generation ${now.generation} (pid ${now.pid}) still serves.`);
+  return FAILED;
 }

@@ -9,7 +9,7 @@ import { test, type TestContext } from "node:test";
 import { VERSION } from "../../src/cli/version.ts";
 import type { ServerConfig } from "../fixtures/server.ts";
 import { Chain, isRunning, until } from "../support/chain.ts";
-import { changeover } from "../support/cli.ts";
+import { changeover, Cli } from "../support/cli.ts";
 import { current } from "../support/runtimes.ts";
 
 // The program runs on the runtime of this test, and so do the services that it talks to.
@@ -165,6 +165,205 @@ test(
     assert.equal((await chain.get()).text, `1 ${runtime.runtime} ${first}`);
   },
 );
+
+test(
+  "through the control socket an upgrade is followed, told and watched from generation to generation",
+  limit,
+  async (t) => {
+    const control = join(folderOf(t), "control.sock");
+    const chain = await serviceOf(t, { control });
+    const [first = 0] = chain.pids;
+    const watching = new Cli(runtime, ["status", "--watch", "--json", "--control", control]);
+    t.after(() => watching.kill());
+    await watching.says(/"generation":1/);
+
+    const upgraded = await run("upgrade", "--control", control);
+    const { pid: second } = await chain.event("ready", 2);
+    assert.equal(upgraded.code, 0, upgraded.err);
+    assert.match(
+      upgraded.out,
+      new RegExp(`^upgraded: generation 2 \\(pid ${second}, ${runtime.runtime} `),
+    );
+    assert.match(
+      upgraded.err,
+      /asking the service\n.* starting the new process\n.* started; waiting/,
+    );
+    await watching.says(/"event":"status",[^\n]*"generation":2/);
+
+    const [text, json] = await Promise.all([
+      run("status", "--control", control),
+      run("status", "--control", control, "--json"),
+    ]);
+    assert.deepEqual([text.code, text.err, json.code, json.err], [0, "", 0, ""]);
+    assert.match(
+      text.out,
+      new RegExp(`^generation 2 \\(pid ${second}, .*\\): serving\n  listens on 127`),
+    );
+    assert.match(text.out, /last upgrades:\n.* ago {2}upgraded from generation 1 to 2/);
+    assert.equal(JSON.parse(json.out).history[0].generation, 1);
+
+    const stopped = await run("stop", "--control", control);
+    assert.equal(stopped.code, 0, stopped.err);
+    assert.match(stopped.out, new RegExp(`^stopped: process ${second} is gone after `));
+    assert.deepEqual([isRunning(first), isRunning(second)], [false, false]);
+
+    // Who watches has seen all of it, and ends with the service.
+    const { code, out, err } = await watching.ended;
+    assert.deepEqual([code, err], [0, ""]);
+    const events = out.trim().split("\n").map((line) => JSON.parse(line).event);
+    const expected = [
+      "status",
+      "upgrading",
+      "spawned",
+      "child-ready",
+      "committing",
+      "upgraded",
+      "status",
+    ];
+    assert.deepEqual(events.slice(0, expected.length), expected);
+    assert.equal(events.at(-1), "stopping");
+  },
+);
+
+test(
+  "a failed upgrade ends with 1, shows the last lines of the new process, and the old one serves",
+  limit,
+  async (t) => {
+    const control = join(folderOf(t), "control.sock");
+    const chain = await serviceOf(t, { control }, "throw");
+    const [first = 0] = chain.pids;
+    const [plain, json] = [
+      await run("upgrade", "--control", control, "--quiet"),
+      await run("upgrade", "--control", control, "--json", "--quiet"),
+    ];
+    for (const { code, err } of [plain, json]) {
+      assert.equal(code, 1, err);
+      assert.match(err, /^changeover: upgrade failed after .* \(ERR_CHILD_(?:FAILED|EXITED)\): /);
+      assert.match(
+        err,
+        /\nThe last lines of the new process:\n(?: {2}\| .*\n)* {2}\| .*the database is not there/,
+      );
+      assert.match(err, new RegExp(`\nGeneration 1 \\(pid ${first}\\) still serves\\.\n$`));
+    }
+    assert.equal(plain.out, "");
+    const { ok, error } = JSON.parse(json.out);
+    assert.equal(ok, false);
+    assert.match(error.childOutput, /the database is not there/);
+  },
+);
+
+test(
+  "one upgrade at a time: a second is refused, Ctrl-C leaves the first to itself, stop ends it",
+  limit,
+  async (t) => {
+    const control = join(folderOf(t), "control.sock");
+    const chain = await serviceOf(t, { control }, "never-ready");
+    const [first = 0] = chain.pids;
+    const upgrading = new Cli(runtime, ["upgrade", "--control", control]);
+    t.after(() => upgrading.kill());
+    await chain.event("waiting");
+
+    const second = await run("upgrade", "--control", control);
+    assert.equal(second.code, 1, second.err);
+    assert.match(second.err, /\(ERR_UPGRADE_IN_PROGRESS\).*\nGeneration 1 .* still serves/);
+
+    upgrading.kill("SIGINT");
+    const { code, err } = await upgrading.ended;
+    assert.equal(code, 130);
+    assert.match(
+      err,
+      /interrupted: the upgrade is not decided yet and goes on; look with: changeover status --control/,
+    );
+    assert.match((await run("status", "--control", control)).out, /: upgrading\n/);
+
+    const stopped = await run("stop", "--control", control, "--json");
+    assert.deepEqual(
+      [stopped.code, JSON.parse(stopped.out)],
+      [0, { ok: true, pid: first }],
+      stopped.err,
+    );
+  },
+);
+
+test("an upgrade that is not decided in time ends with 4 and goes on", limit, async (t) => {
+  const path = join(folderOf(t), "control.sock");
+  const status = JSON.stringify({ generation: 1, pid: 4711, state: "serving" });
+  await listen(t, path, (socket) => {
+    socket.on("data", (chunk: Uint8Array) => {
+      const [, target] = new TextDecoder().decode(chunk).split(" ");
+      if (target === "/status") socket.end(`HTTP/1.1 200 OK\r\n\r\n${status}`);
+      if (target === "/events") socket.end("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
+    });
+  });
+  const { code, out, err } = await run("upgrade", "--control", path, "-t", "1s", "--json");
+  assert.equal(code, 4);
+  assert.match(err, /timed out after 1\.0 s: /);
+  assert.equal(JSON.parse(out).exitCode, 4);
+});
+
+test(
+  "an answer that was lost is looked for: who serves now tells how it ended",
+  limit,
+  async (t) => {
+    const folder = folderOf(t);
+    const answers = async (name: string, after: number | undefined): Promise<string> => {
+      let generation = 1;
+      await listen(t, join(folder, name), (socket) => {
+        socket.on("data", (chunk: Uint8Array) => {
+          const [, target] = new TextDecoder().decode(chunk).split(" ");
+          if (target === "/upgrade") {
+            if (after === undefined) rmSync(join(folder, name));
+            else generation = after;
+            socket.destroy();
+          } else if (target === "/status") {
+            const status = {
+              generation,
+              pid: 4710 + generation,
+              state: "serving",
+              runtime: "node",
+            };
+            socket.end(`HTTP/1.1 200 OK\r\n\r\n${JSON.stringify(status)}`);
+          } else socket.end("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
+        });
+      });
+      return join(folder, name);
+    };
+    const cases: [string, number, RegExp][] = [
+      [await answers("upgraded", 2), 0, /^upgraded: generation 2 \(pid 4712/],
+      [
+        await answers("as-before", 1),
+        1,
+        /no new generation serves\nGeneration 1 \(pid 4711\) still serves/,
+      ],
+      [await answers("gone", undefined), 3, /there is no such socket/],
+    ];
+    await Promise.all(cases.map(async ([path, code, text]) => {
+      const ended = await run("upgrade", "--control", path, "-q");
+      assert.equal(ended.code, code, ended.out + ended.err);
+      assert.match(ended.out + ended.err, text);
+    }));
+  },
+);
+
+test("who reads no more is no error to talk about", limit, async (t) => {
+  const path = join(folderOf(t), "control.sock");
+  let tell = () => {};
+  await listen(t, path, (socket) => {
+    socket.once("data", () => {
+      const event = 'event: status\ndata: {"generation":1,"pid":4711}\n\n';
+      tell = () => void socket.write(event);
+      socket.write(`HTTP/1.1 200 OK\r\n\r\n${event}`);
+    });
+  });
+  const watching = new Cli(runtime, ["status", "--watch", "--control", path]);
+  t.after(() => watching.kill());
+  await watching.says(/generation 1/);
+  watching.child.stdout?.destroy();
+  const writing = setInterval(() => tell(), 50);
+  t.after(() => clearInterval(writing));
+  const { code, err } = await watching.ended;
+  assert.deepEqual([code, err], [141, ""]);
+});
 
 test("a process that would die of the signal is not signalled", limit, async (t) => {
   const sleeper = spawn("sleep", ["120"], { stdio: "ignore" });

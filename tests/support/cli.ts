@@ -95,9 +95,16 @@ export class Cli {
     }
   }
 
-  /** Ends it, if it has not. */
+  /** Sends a signal, if it has not ended. */
   kill(signal: NodeJS.Signals = "SIGKILL"): void {
-    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
+    const { pid, exitCode, signalCode } = this.child;
+    if (pid === undefined || exitCode !== null || signalCode !== null) return;
+    try {
+      // Not `child.kill`: after that Deno says that the signal has ended it, whatever it did.
+      process.kill(pid, signal);
+    } catch {
+      // Gone meanwhile.
+    }
   }
 }
 
