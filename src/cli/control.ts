@@ -5,7 +5,7 @@
  */
 
 import { statSync } from "node:fs";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import type { UpgradeReport, UpgraderStatus } from "../report.ts";
 import { EventStreamDecoder } from "./event_stream.ts";
 import { CommandError, NOTHING_THERE } from "./exit_codes.ts";
@@ -130,7 +130,12 @@ export class Control {
       const parts: Uint8Array[] = [];
       let size = 0;
       let connected = false;
-      const socket = connect({ path: this.#path });
+      let socket: Socket;
+      try {
+        socket = connect({ path: this.#path });
+      } catch (error) {
+        return reject(this.#unreachable(error as Error)); // a permission that this program was not given
+      }
       const settle = (finish: () => void) => {
         signal.removeEventListener("abort", abort);
         socket.destroy();

@@ -30,7 +30,13 @@ export function findProcess(target: ProcessTarget, processes: Processes): Found 
   const pid = target.kind === "pid" ? target.pid : readPidFile(target.path);
   const where = target.kind === "pid" ? "" : `; ${JSON.stringify(target.path)} is stale`;
   if (pid === processes.self) throw nothing(`pid ${pid} is this very command${where}`);
-  switch (processes.look(pid)) {
+  let found;
+  try {
+    found = processes.look(pid);
+  } catch (error) {
+    throw nothing(`cannot look at process ${pid}: ${(error as Error).message}`);
+  }
+  switch (found) {
     case "gone":
       throw nothing(`there is no process ${pid}${where}`);
     case "foreign":

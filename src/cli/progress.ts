@@ -6,7 +6,7 @@
 
 import { type Context, line } from "./context.ts";
 import { spellDuration } from "./duration.ts";
-import { type Style, styleOf } from "./text.ts";
+import { isLive, type Style, styleOf } from "./text.ts";
 
 const FRAMES = ["|", "/", "-", "\\"];
 const REDRAW_MS = 100;
@@ -33,7 +33,7 @@ export class Progress {
   constructor(context: Context, options: { readonly quiet: boolean }) {
     this.#context = context;
     this.#quiet = options.quiet;
-    this.#live = context.err.isTerminal && context.env["TERM"] !== "dumb";
+    this.#live = isLive(context.err, context);
     this.#style = styleOf(context.err, context);
   }
 

@@ -34,8 +34,22 @@ export interface Style {
  * @param output Where the text goes.
  * @param context Its environment.
  */
-export function styleOf(output: Output, { env }: Context): Style {
-  const coloured = output.isTerminal && !env["NO_COLOR"] && env["TERM"] !== "dumb";
+export function styleOf(output: Output, context: Context): Style {
+  const coloured = isLive(output, context) && !variable(context, "NO_COLOR");
   const paint = (code: number) => (text: string) => coloured ? `\x1b[${code}m${text}\x1b[0m` : text;
   return { good: paint(32), bad: paint(31), dim: paint(2) };
+}
+
+/** Whether an output is a terminal on which more than lines can be written. */
+export function isLive(output: Output, context: Context): boolean {
+  return output.isTerminal && variable(context, "TERM") !== "dumb";
+}
+
+/** Not being allowed to read the environment is no reason to fail. */
+function variable({ env }: Context, name: string): string | undefined {
+  try {
+    return env[name];
+  } catch {
+    return undefined;
+  }
 }

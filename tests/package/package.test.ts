@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import {
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -132,6 +134,23 @@ function suite(): void {
       }
     });
   }
+
+  it("is a program, for npx, bunx and by its path", { timeout: 120_000 }, async () => {
+    const wanted = `${JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version}\n`;
+    const script = join(project, "node_modules/.bin/changeover");
+    const started = [...oldest(), ...newer()].map((runtime) =>
+      runtime.command(script, ["--version"])
+    );
+    const bun = runtimes.find(({ runtime }) => runtime === "bun");
+    if (bun !== undefined) {
+      started.push([bun.executable, "x", "--no-install", "changeover", "--version"]);
+    }
+    started.push(["npx", "--no-install", "changeover", "--version"], [script, "--version"]);
+    for (const [file = "", ...args] of started) {
+      const said = execFileSync(file, args, { cwd: project, encoding: "utf8" });
+      assert.equal(said, wanted, file);
+    }
+  });
 
   it("with its optional peer, changeover/serve serves on Node", { timeout: 120_000 }, async () => {
     const peer = join(project, "node_modules/srvx");
@@ -261,6 +280,12 @@ function installPackage(project: string): void {
   const archive = readdirSync(project).find((name) => name.endsWith(".tgz")) ?? "";
   execFileSync("tar", ["-xzf", join(project, archive), "-C", target, "--strip-components=1"]);
   rmSync(copy, { recursive: true });
+
+  // What npm and Bun make of `bin`.
+  const program = join(target, "dist/cli.js");
+  chmodSync(program, 0o755);
+  mkdirSync(join(project, "node_modules/.bin"));
+  symlinkSync(program, join(project, "node_modules/.bin/changeover"));
 
   writeFileSync(join(project, "package.json"), `{ "dependencies": { "changeover": "*" } }`);
   writeFileSync(join(project, "server.mjs"), PROGRAM);

@@ -1,11 +1,12 @@
 // Runs on: node26, deno, bun
 import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { nearest, parseArguments } from "../../src/cli/arguments.ts";
 import type { Command } from "../../src/cli/command.ts";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { durationOf, spellDuration } from "../../src/cli/duration.ts";
-import { CommandError } from "../../src/cli/exit_codes.ts";
+import { CommandError, EXIT_CODES } from "../../src/cli/exit_codes.ts";
 import { commandHelp, programHelp } from "../../src/cli/help.ts";
 import { run } from "../../src/cli/program.ts";
 import { Progress } from "../../src/cli/progress.ts";
@@ -130,6 +131,21 @@ test("help tells every option, example and exit code of every command within 100
     const long = text.split("\n").filter((line) => line.length > 100);
     assert.deepEqual(long, []);
   }
+});
+
+test("docs/cli.md has every command, option and exit code; a long command may have a page of its own", () => {
+  const cli = readFileSync(new URL("../../docs/cli.md", import.meta.url), "utf8");
+  for (const command of COMMANDS) {
+    const page = new URL(`../../docs/${command.name}.md`, import.meta.url);
+    const docs = cli + (existsSync(page) ? readFileSync(page, "utf8") : "");
+    const start = docs.indexOf(`## changeover ${command.name}`);
+    assert.notEqual(start, -1, command.name);
+    for (const { name } of command.options) {
+      const shared = ["control", "pid-file", "pid"].includes(name);
+      assert.ok(docs.indexOf(`\`--${name}`, shared ? 0 : start) > 0, `${command.name} --${name}`);
+    }
+  }
+  for (const [code] of EXIT_CODES) assert.match(cli, new RegExp(`^\\| ${code} \\|`, "m"));
 });
 
 test("every command can be loaded", async () => {
