@@ -135,7 +135,7 @@ function suite(): void {
     });
   }
 
-  it("is a program, for npx, bunx and by its path", { timeout: 120_000 }, async () => {
+  it("is a program, for npx, bunx and by its path", { timeout: 120_000 }, () => {
     const wanted = `${JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version}\n`;
     const script = join(project, "node_modules/.bin/changeover");
     const started = [...oldest(), ...newer()].map((runtime) =>
