@@ -24,7 +24,7 @@ import {
   type State,
   type TimerName,
 } from "./machine.ts";
-import { Names, removeFile } from "./names.ts";
+import { Names, removeSocket } from "./names.ts";
 import { type CommandOptions, MAX_TIMER_MS, type ResolvedOptions } from "./options.ts";
 import type { Parent } from "./parent.ts";
 import { type Frame, type ReadyFrame, tail } from "./protocol.ts";
@@ -98,7 +98,7 @@ export class Core {
     });
     this.register = new SocketRegister(hello?.sockets, from.activation);
     this.receiving = new Receiving(hello?.offers ?? [], (frame) => parent?.send(frame));
-    this.#names = new Names(options.pidFile, backend.pid);
+    this.#names = new Names(options.pidFile, backend.pid, this.#control);
     this.#generations = new Generations(backend, hello);
     this.exit = new Promise((resolve) => this.#resolveExit = resolve);
     this.parentGone = new Promise((resolve) => this.#resolveParentGone = resolve);
@@ -361,7 +361,7 @@ export class Core {
           draining: this.#generations.living(),
           drainTimeoutMs: this.#options.drainTimeoutMs,
           ...(this.offers.names.length === 0 ? {} : { offers: this.offers.names }),
-          ...(this.#options.control === undefined ? {} : { control: this.#options.control }),
+          ...(this.#control?.owned === undefined ? {} : { control: this.#control.owned }),
         }, this.#options.command);
         break;
       case "send-child":
@@ -410,7 +410,11 @@ export class Core {
         break;
       }
       case "remove-names":
-        this.#names.remove();
+        try {
+          this.#names.remove();
+        } catch (error) {
+          this.log("warn", (error as Error).message);
+        }
         break;
       case "resolve":
         this.#answer(effect.request)?.resolve(this.#result());
@@ -458,6 +462,8 @@ export class Core {
         break;
       case "history":
         this.#teller.inherit(frame);
+        // What an older process tells when this one has been replaced is told on.
+        if (this.#engine.state.name === "draining") this.#succession?.send(this.#teller.frame);
         break;
       case "probation":
         this.#engine.dispatch({ type: "parent-probation" });
@@ -528,20 +534,20 @@ export class Core {
   #takeNames(): void {
     const orphan = this.#isOrphan;
     try {
-      this.#names.take();
-      this.#takeControl();
-      // The parent removes what nobody serves any more; a dead one cannot.
-      if (orphan) {
-        for (const { address } of this.register.abandoned) {
-          removeFile(address.slice("unix:".length));
-        }
-      }
+      if (orphan) this.#takeAsOrphan();
+      else this.#names.take(this.#parent === undefined);
       this.#engine.dispatch({ type: "names-taken" });
     } catch (error) {
       const failure = toFailure(error, "ERR_CHILD_FAILED");
-      if (orphan) this.log("error", failure.message);
       this.#engine.dispatch({ type: "names-failed", failure });
     }
+  }
+
+  /** Nobody else is left: serving without a name beats not serving. */
+  #takeAsOrphan(): void {
+    this.#reclaimNames();
+    // The parent removes what nobody serves any more; a dead one cannot.
+    for (const { address } of this.register.abandoned) removeSocket(address.slice("unix:".length));
   }
 
   #closeUnclaimed(): void {
@@ -558,24 +564,8 @@ export class Core {
     }
   }
 
-  #takeControl(): void {
-    try {
-      this.#control?.take();
-    } catch (error) {
-      // A first generation that is refused leaves nothing behind that names it; a parent writes its own again.
-      if (this.#parent === undefined) this.#names.untake();
-      throw error;
-    }
-  }
-
   #reclaimNames(): void {
-    for (const reclaim of [() => this.#names.take(), () => this.#control?.take()]) {
-      try {
-        reclaim();
-      } catch (error) {
-        this.log("error", (error as Error).message);
-      }
-    }
+    this.#names.takeEach((error) => this.log("error", error.message));
   }
 
   #controlSocket(): ControlSocket | undefined {
@@ -583,7 +573,8 @@ export class Core {
     return control === undefined ? undefined : new ControlSocket(control, {
       clock: this.#backend.clock,
       caughtUp: () => this.#backend.caughtUp(),
-      stranger: () => undefined,
+      secure: (fd) => this.#backend.secure(fd, false),
+      peerUser: (fd) => this.#backend.peerUser?.(fd),
       warn: (message) => this.log("warn", message),
       actions: {
         status: () => this.status(),

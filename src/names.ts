@@ -1,5 +1,6 @@
 /**
- * What the owner of the service has in the file system: its PID file and the paths of its Unix sockets.
+ * What the owner of the service has in the file system: its PID file, its control socket and the paths of its Unix
+ * sockets.
  *
  * The paths are bound by the first generation and stay as they are through every upgrade; only the last owner removes
  * them, and only when they still are the ones it serves (same device and inode).
@@ -8,6 +9,7 @@
  */
 
 import { lstatSync, unlinkSync } from "node:fs";
+import type { ControlSocket } from "./control/control.ts";
 import { removePidFile, writePidFile } from "./pid_file.ts";
 
 /** A path and the file it stood for when this process began to serve it. */
@@ -27,9 +29,16 @@ export class Names {
   readonly #pid: number;
   readonly #paths: OwnedPath[] = [];
 
-  constructor(pidFile: string | undefined, pid: number) {
+  readonly #control: Pick<ControlSocket, "take"> | undefined;
+
+  constructor(
+    pidFile: string | undefined,
+    pid: number,
+    control?: Pick<ControlSocket, "take">,
+  ) {
     this.#pidFile = pidFile;
     this.#pid = pid;
+    this.#control = control;
   }
 
   /** Remembers the path of a Unix socket that this process serves from now on. */
@@ -37,34 +46,59 @@ export class Names {
     this.#paths.push({ path, file: fileAt(path) });
   }
 
-  /** Writes the PID file. @throws {Error} when that cannot be done. */
-  take(): void {
-    if (this.#pidFile !== undefined) writePidFile(this.#pidFile, this.#pid);
+  /**
+   * Writes the PID file and puts the control socket at its path.
+   *
+   * @param alone Whether nobody had them before; a parent takes back by itself what was taken from it.
+   * @throws {Error} when that cannot be done.
+   */
+  take(alone: boolean): void {
+    this.#writePid();
+    try {
+      this.#control?.take();
+    } catch (error) {
+      if (alone) this.#removePid();
+      throw error;
+    }
   }
 
-  /** Takes the number out of the PID file again: this process could not become the owner. */
-  untake(): void {
-    if (this.#pidFile !== undefined) removePidFile(this.#pidFile, this.#pid);
+  /** The same, each as far as it can be done. */
+  takeEach(failed: (error: Error) => void): void {
+    for (const take of [() => this.#writePid(), () => this.#control?.take()]) {
+      try {
+        take();
+      } catch (error) {
+        failed(error as Error);
+      }
+    }
   }
 
   /** Removes the Unix paths that a successor did not take over. */
   removePaths(stillServed: (path: string) => boolean): void {
     for (const { path, file } of this.#paths) {
-      if (file !== undefined && !stillServed(path) && fileAt(path) === file) removeFile(path);
+      if (file !== undefined && !stillServed(path) && fileAt(path) === file) removeSocket(path);
     }
   }
 
   /** Removes everything: nobody serves it any more. */
   remove(): void {
-    this.untake();
+    this.#removePid();
     this.removePaths(() => false);
+  }
+
+  #writePid(): void {
+    if (this.#pidFile !== undefined) writePidFile(this.#pidFile, this.#pid);
+  }
+
+  #removePid(): void {
+    if (this.#pidFile !== undefined) removePidFile(this.#pidFile, this.#pid);
   }
 }
 
-/** Removes the path of a socket that nobody serves any more; a path that cannot be removed is left. */
-export function removeFile(path: string): void {
+/** Removes the path of a socket that nobody serves any more; what cannot be removed, or is no socket, is left. */
+export function removeSocket(path: string): void {
   try {
-    unlinkSync(path);
+    if (fileAt(path) !== undefined) unlinkSync(path);
   } catch {
     // Gone already, or its folder is not ours: either way nothing listens there.
   }

@@ -9,9 +9,12 @@
 
 import {
   accessSync,
+  closeSync,
   constants,
+  fstatSync,
   lstatSync,
-  readFileSync,
+  openSync,
+  readSync,
   renameSync,
   rmSync,
   statSync,
@@ -32,6 +35,9 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: "this user may not write there",
   EROFS: "the file system is read-only",
 };
+
+// A PID has at most ten digits.
+const MAX_READ_BYTES = 32;
 
 /** What {@linkcode checkPidFile} can be told. */
 export interface CheckPidFileOptions {
@@ -105,14 +111,32 @@ export function writePidFile(path: string, pid: number): void {
  */
 export function removePidFile(path: string, pid: number): boolean {
   try {
-    // A FIFO in its place would block the read for ever.
-    if (!lstatSync(path).isFile()) return false;
-    if (readFileSync(path, "utf8").trim() !== String(pid)) return false;
+    if (readStart(path)?.trim() !== String(pid)) return false;
     rmSync(path);
     return true;
   } catch (cause) {
     if (codeOf(cause) === "ENOENT") return false;
     throw failure("remove", path, cause);
+  }
+}
+
+/**
+ * Reads the first bytes of a file that somebody else may have put there: links are not followed, nothing is waited for.
+ *
+ * @returns `undefined` for anything that is no file, or is another one by the time it is open.
+ */
+function readStart(path: string): string | undefined {
+  const there = lstatSync(path, { bigint: true });
+  if (!there.isFile()) return undefined;
+  // Deno ignores O_NOFOLLOW (seen with 2.9.6); O_NONBLOCK is for a FIFO that took the file's place meanwhile.
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const opened = fstatSync(fd, { bigint: true });
+    if (opened.dev !== there.dev || opened.ino !== there.ino) return undefined;
+    const bytes = new Uint8Array(MAX_READ_BYTES);
+    return new TextDecoder().decode(bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0)));
+  } finally {
+    closeSync(fd);
   }
 }
 

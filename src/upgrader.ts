@@ -11,6 +11,7 @@ import { type AddressInput, parseAddress, parseDatagramAddress } from "./address
 import type { Backend, Runtime, StartServer } from "./backend/backend.ts";
 import { loadBackend } from "./backend/load.ts";
 import { toFailure } from "./child.ts";
+import { checkPath } from "./control/path.ts";
 import { Core, failFrame } from "./core.ts";
 import { type Descriptors, descriptorsOf } from "./descriptors.ts";
 import type { FinishWork, WorkOptions } from "./drain/application.ts";
@@ -125,6 +126,7 @@ export class Upgrader extends EventTarget {
       const control = resolved.control === undefined
         ? undefined
         : resolve(backend.facts.cwd, resolved.control);
+      if (control !== undefined) warnings.push(...checkPath(control));
       const upgrader = new Upgrader(backend, { ...resolved, pidFile, control }, {
         parent,
         activation,

@@ -182,6 +182,12 @@ export interface Backend {
    * @returns `undefined` when it does neither, or that cannot be learnt.
    */
   boundAt(fd: number): Promise<BoundAddress | undefined>;
+  /**
+   * The user at the other end of a Unix socket, as it was when the connection was made.
+   *
+   * @returns `undefined` when the C library cannot be asked.
+   */
+  peerUser?(fd: number): number | undefined;
   /** Whether a descriptor is a socket. */
   isSocket(fd: number): boolean;
   /** Closes a descriptor that no server took. */

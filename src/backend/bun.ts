@@ -177,6 +177,11 @@ class BunBackend extends TransplantingBackend {
     return libc === undefined ? super.boundAt(fd) : Promise.resolve(boundByLibc(libc, fd));
   }
 
+  peerUser(fd: number): number | undefined {
+    const { libc } = this;
+    return libc?.socket(fd)?.family === "unix" ? libc.peerUser(fd) : undefined;
+  }
+
   override secure(fd: number, nonBlocking: boolean): boolean {
     const isOpen = super.secure(fd, nonBlocking);
     // Another generation leaves its sockets non-blocking, a service manager does not.

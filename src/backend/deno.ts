@@ -94,6 +94,10 @@ class DenoBackend extends TransplantingBackend {
     return this.#libc.isOpen(fd) && this.#libc.socket(fd) !== undefined;
   }
 
+  peerUser(fd: number): number | undefined {
+    return this.#libc.socket(fd)?.family === "unix" ? this.#libc.peerUser(fd) : undefined;
+  }
+
   override closeFd(fd: number): void {
     super.closeFd(fd); // Deno's copy, see secure()
     if (this.#libc.isOpen(fd)) this.#libc.close(fd);

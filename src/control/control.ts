@@ -28,8 +28,10 @@ export interface ControlParts {
   readonly clock: Clock;
   readonly actions: ControlActions;
   caughtUp(): Promise<void>;
-  /** Why a client is not let in, judged by its connection; `undefined` when it is. */
-  stranger(socket: unknown): string | undefined;
+  /** Keeps a descriptor from subprocesses. */
+  secure(fd: number): void;
+  /** The user of a client; `undefined` where that cannot be learnt. */
+  peerUser(fd: number): number | undefined;
   warn(message: string): void;
 }
 
@@ -87,13 +89,18 @@ export class ControlSocket {
    * @throws {UpgradeError} `ERR_ADDRESS`
    */
   async check(isParents: boolean): Promise<void> {
-    for (const advice of checkPath(this.#path)) this.#parts.warn(advice);
+    checkPath(this.#path);
     if (!isParents && await isServed(this.#path)) {
       throw refusePath(
         this.#path,
         "another process serves it; stop that process or choose another path",
       );
     }
+  }
+
+  /** The path, when what is there is this process's. */
+  get owned(): string | undefined {
+    return this.#server.isOwner ? this.#path : undefined;
   }
 
   /** Makes the path this process's, in this tick. @throws {UpgradeError} `ERR_ADDRESS` */

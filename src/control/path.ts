@@ -55,6 +55,14 @@ export function pathError(path: string, cause: unknown): UpgradeError {
   return refusePath(path, REASONS[code ?? ""] ?? message, cause);
 }
 
+/** A socket that was published. */
+export interface Published {
+  /** What {@linkcode socketAt} says of it. */
+  readonly socket: string;
+  /** The user that it belongs to, which is the one that this process runs as. */
+  readonly user: number;
+}
+
 /** Identifies the socket at a path; `undefined` when there is none. @throws {UpgradeError} when it is something else. */
 export function socketAt(path: string): string | undefined {
   const there = lstatSync(path, { throwIfNoEntry: false, bigint: true });
@@ -144,10 +152,9 @@ export function isServed(path: string): Promise<boolean> {
  *
  * @param path Where; what is there must be a socket or nothing.
  * @param listen Makes the server listen at a path, before it returns.
- * @returns What {@linkcode socketAt} will say of it.
  * @throws {UpgradeError} `ERR_ADDRESS`; nothing is left behind, and what was at `path` is still there.
  */
-export function publish(path: string, listen: (at: string) => void): string {
+export function publish(path: string, listen: (at: string) => void): Published {
   let folder: string | undefined;
   try {
     socketAt(path);
@@ -160,7 +167,7 @@ export function publish(path: string, listen: (at: string) => void): string {
     chmodSync(bound, 0o600);
     renameSync(bound, path);
     if (socketAt(path) !== socket) throw refusePath(path, "somebody else has replaced it");
-    return socket;
+    return { socket, user: lstatSync(path).uid };
   } catch (error) {
     if (folder !== undefined) attempt(() => unlinkSync(join(folder as string, "s")));
     throw pathError(path, error);

@@ -5,9 +5,9 @@
  */
 
 import { createServer, type Server, type Socket } from "node:net";
-import type { Clock } from "../backend/backend.ts";
+import type { Clock, Disposer } from "../backend/backend.ts";
 import { refusal, wire } from "./answer.ts";
-import { publish, socketAt, unpublish } from "./path.ts";
+import { publish, type Published, socketAt, unpublish } from "./path.ts";
 import { type Respond, Visitor } from "./visitor.ts";
 
 /** How many clients may be connected at the same time. */
@@ -24,8 +24,10 @@ export interface ControlServerParts {
   gone(visitor: Visitor): void;
   /** Resolves when every connection that waited has been told. */
   caughtUp(): Promise<void>;
-  /** Why a client is not let in; `undefined` when it is. */
-  stranger(socket: unknown): string | undefined;
+  /** Keeps a descriptor from subprocesses. */
+  secure(fd: number): void;
+  /** The user of a client; `undefined` where that cannot be learnt. */
+  peerUser(fd: number): number | undefined;
   /** Something that an operator should know. */
   warn(message: string): void;
 }
@@ -36,11 +38,11 @@ export class ControlServer {
   readonly #parts: ControlServerParts;
   readonly #visitors = new Set<Visitor>();
   #server: Server | undefined;
-  /** What was published at the path. */
-  #socket: string | undefined;
+  #published: Published | undefined;
   /** Servers whose path is somebody else's and that hear who came before. */
   #closing = 0;
   #came = 0;
+  #cancelLinger: Disposer = () => {};
   #isLeaving = false;
   #isLeft = false;
   #resolveLeft!: () => void;
@@ -58,9 +60,19 @@ export class ControlServer {
     return this.#visitors.size;
   }
 
+  /** Whether what is at the path is this process's. */
+  get isOwner(): boolean {
+    if (this.#published === undefined || this.#isLeaving) return false;
+    try {
+      return socketAt(this.#path) === this.#published.socket;
+    } catch {
+      return false;
+    }
+  }
+
   /** Makes the path this process's, in this tick, unless it is. @throws {UpgradeError} `ERR_ADDRESS` */
   take(): void {
-    if (this.#isLeaving || this.#isOurs()) return;
+    if (this.#isLeaving || this.isOwner) return;
     const before = this.#server;
     // Half open: a client may end its side once it has asked.
     const server = createServer({ allowHalfOpen: true }, (socket) => this.#welcome(socket));
@@ -70,15 +82,17 @@ export class ControlServer {
       if (this.#server === server) this.#parts.warn(`control socket: ${error.message}`);
     });
     try {
-      this.#socket = publish(this.#path, (at) => {
+      this.#published = publish(this.#path, (at) => {
         server.listen({ path: at, backlog: MAX_VISITORS });
       });
     } catch (error) {
       server.close();
       throw error;
     }
-    // It serves the program; it does not keep it alive.
+    // It serves the program; it does not keep it alive, and no subprocess is to hold it open.
     server.unref();
+    const fd = descriptorOf(server);
+    if (fd !== undefined) this.#parts.secure(fd);
     this.#server = server;
     if (before !== undefined) void this.#close(before);
   }
@@ -87,21 +101,12 @@ export class ControlServer {
   leave(): void {
     if (this.#isLeaving) return;
     this.#isLeaving = true;
-    if (this.#socket !== undefined) unpublish(this.#path, this.#socket);
-    this.#parts.clock.after(LINGER_MS, () => {
+    if (this.#published !== undefined) unpublish(this.#path, this.#published.socket);
+    this.#cancelLinger = this.#parts.clock.after(LINGER_MS, () => {
       for (const visitor of this.#visitors) visitor.destroy();
     });
     if (this.#server !== undefined) void this.#close(this.#server);
     this.#check();
-  }
-
-  #isOurs(): boolean {
-    if (this.#socket === undefined) return false;
-    try {
-      return socketAt(this.#path) === this.#socket;
-    } catch {
-      return false;
-    }
   }
 
   /** Closes a server once its queue is empty: who is in it was told nothing of a change. */
@@ -119,9 +124,7 @@ export class ControlServer {
 
   #welcome(socket: Socket): void {
     this.#came += 1;
-    const stranger = this.#parts.stranger(socket);
-    if (stranger !== undefined) {
-      this.#parts.warn(stranger);
+    if (this.#isStranger(socket)) {
       return this.#turnAway(
         socket,
         wire(refusal(403, "Cannot answer: this is another user's process")),
@@ -142,6 +145,15 @@ export class ControlServer {
     );
   }
 
+  /** Mode 0600 keeps others out; this also holds when somebody has changed the mode. */
+  #isStranger(socket: Socket): boolean {
+    const fd = descriptorOf(socket);
+    const user = fd === undefined ? undefined : this.#parts.peerUser(fd);
+    if (user === undefined || user === 0 || user === this.#published?.user) return false;
+    this.#parts.warn(`control socket: user ${user} was turned away`);
+    return true;
+  }
+
   #turnAway(socket: Socket, text: string): void {
     socket.on("error", () => socket.destroy());
     socket.end(text, () => socket.destroy());
@@ -150,6 +162,13 @@ export class ControlServer {
   #check(): void {
     if (!this.#isLeaving || this.#isLeft || this.#closing > 0 || this.#visitors.size > 0) return;
     this.#isLeft = true;
+    this.#cancelLinger();
     this.#resolveLeft();
   }
+}
+
+/** The descriptor of a server or connection of `node:net`, where the runtime tells it. */
+function descriptorOf(of: Server | Socket): number | undefined {
+  const fd = (of as { readonly _handle?: { readonly fd?: unknown } | null })._handle?.fd;
+  return typeof fd === "number" && fd >= 0 ? fd : undefined;
 }

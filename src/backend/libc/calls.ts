@@ -116,10 +116,10 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
     if (os !== "linux") throw new LibcError("ENOSYS", syscall, "");
   }
 
-  function option(fd: number, level: number, name: number, size = 4): number {
+  function option(fd: number, level: number, name: number, size = 4, offset = 0): number {
     const value = new Uint8Array(size);
     check(symbols.getsockopt(fd, level, name, value, int32(size).bytes), "getsockopt", fd);
-    return new DataView(value.buffer).getInt32(0, true);
+    return new DataView(value.buffer).getInt32(offset, true);
   }
 
   const typeView = int32();
@@ -394,6 +394,10 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
     peerPid(fd) {
       const { level, name, size } = constants.peerPid;
       return option(fd, level, name, size);
+    },
+    peerUser(fd) {
+      const { level, name, size, offset } = constants.peerUser;
+      return option(fd, level, name, size, offset) >>> 0;
     },
     deferAccept(fd) {
       if (constants.TCP_DEFER_ACCEPT === undefined) return 0;

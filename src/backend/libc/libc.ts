@@ -90,6 +90,8 @@ export interface Libc {
   writeSync(fd: number, bytes: Uint8Array, timeoutMs?: number): number;
   /** Process at the other end of a Unix socket, as it was when the connection (or pair) was made. */
   peerPid(fd: number): number;
+  /** Effective user of that process, likewise. */
+  peerUser(fd: number): number;
   /** Seconds of `TCP_DEFER_ACCEPT` on a listening socket; 0 where it is off or unknown (tcp(7)). */
   deferAccept(fd: number): number;
   /** Sets `TCP_DEFER_ACCEPT`; does nothing where it is unknown. */

@@ -113,6 +113,13 @@ export interface Constants {
   readonly IPV6_V6ONLY: number;
   /** How to ask for the peer's pid: level, name and where it stands in the answer. */
   readonly peerPid: { readonly level: number; readonly name: number; readonly size: number };
+  /** How to ask for the peer's user: level and name, size of the answer, and where the user id stands in it. */
+  readonly peerUser: {
+    readonly level: number;
+    readonly name: number;
+    readonly size: number;
+    readonly offset: number;
+  };
   /** Seconds that a connection waits in the kernel for its first byte; Linux only. */
   readonly TCP_DEFER_ACCEPT: number | undefined;
   /** What the kernel knows of a connection (`struct tcp_info` of `linux/tcp.h`); Linux only. */
@@ -164,6 +171,7 @@ const linuxConstants: Constants = {
   SO_DOMAIN: 39,
   IPV6_V6ONLY: 26,
   peerPid: { level: 1, name: 17, size: 12 }, // SO_PEERCRED: struct ucred { pid, uid, gid }
+  peerUser: { level: 1, name: 17, size: 12, offset: 4 },
   TCP_DEFER_ACCEPT: 9,
   TCP_INFO: 11,
 };
@@ -179,6 +187,8 @@ const darwinConstants: Constants = {
   SO_DOMAIN: undefined,
   IPV6_V6ONLY: 27,
   peerPid: { level: 0, name: 2, size: 4 }, // SOL_LOCAL, LOCAL_PEERPID
+  // LOCAL_PEERCRED: struct xucred { version, uid, ngroups, groups[16] }
+  peerUser: { level: 0, name: 1, size: 76, offset: 4 },
   TCP_DEFER_ACCEPT: undefined,
   TCP_INFO: undefined,
 };
