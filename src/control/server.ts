@@ -6,12 +6,13 @@
 
 import { createServer, type Server, type Socket } from "node:net";
 import type { Clock, Disposer } from "../backend/backend.ts";
-import { refusal, wire } from "./answer.ts";
+import { refusal } from "./answer.ts";
 import { publish, type Published, socketAt, unpublish } from "./path.ts";
 import { type Respond, Visitor } from "./visitor.ts";
 
 /** How many clients may be connected at the same time. */
 export const MAX_VISITORS = 256;
+const MAX_TURNED_AWAY = 64;
 /** How long a process that leaves goes on hearing those who came before, in milliseconds. */
 export const LINGER_MS = 2_000;
 
@@ -124,25 +125,20 @@ export class ControlServer {
 
   #welcome(socket: Socket): void {
     this.#came += 1;
+    // There is a little room for those who are told that there is none.
+    if (this.#visitors.size >= MAX_VISITORS + MAX_TURNED_AWAY) return void socket.destroy();
+    const isFull = this.#visitors.size >= MAX_VISITORS;
+    const visitor = new Visitor(socket, this.#parts.clock, this.#parts.respond, (gone) => {
+      this.#visitors.delete(gone);
+      this.#parts.gone(gone);
+      this.#check();
+    });
+    this.#visitors.add(visitor);
     if (this.#isStranger(socket)) {
-      return this.#turnAway(
-        socket,
-        wire(refusal(403, "Cannot answer: this is another user's process")),
-      );
+      visitor.answer(refusal(403, "Cannot answer: this is another user's process"));
+    } else if (isFull) {
+      visitor.answer(refusal(503, "Cannot answer: too many clients are connected"));
     }
-    if (this.#visitors.size >= MAX_VISITORS) {
-      return this.#turnAway(
-        socket,
-        wire(refusal(503, "Cannot answer: too many clients are connected")),
-      );
-    }
-    this.#visitors.add(
-      new Visitor(socket, this.#parts.clock, this.#parts.respond, (visitor) => {
-        this.#visitors.delete(visitor);
-        this.#parts.gone(visitor);
-        this.#check();
-      }),
-    );
   }
 
   /** Mode 0600 keeps others out; this also holds when somebody has changed the mode. */
@@ -152,11 +148,6 @@ export class ControlServer {
     if (user === undefined || user === 0 || user === this.#published?.user) return false;
     this.#parts.warn(`control socket: user ${user} was turned away`);
     return true;
-  }
-
-  #turnAway(socket: Socket, text: string): void {
-    socket.on("error", () => socket.destroy());
-    socket.end(text, () => socket.destroy());
   }
 
   #check(): void {
