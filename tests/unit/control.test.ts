@@ -4,74 +4,32 @@ import { execFileSync } from "node:child_process";
 import {
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
-  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import net from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, test, type TestContext } from "node:test";
-import { ControlSocket } from "../../src/control/control.ts";
+import { describe, test } from "node:test";
 import { MAX_STREAMS } from "../../src/control/events.ts";
 import { checkPath } from "../../src/control/path.ts";
 import { LINGER_MS, MAX_VISITORS } from "../../src/control/server.ts";
 import { VISIT_MS } from "../../src/control/visitor.ts";
 import { UpgradeError } from "../../src/errors.ts";
-import { ManualClock } from "../../src/testing/clock.ts";
 import { until } from "../support/chain.ts";
 import { control, Follower } from "../support/control_client.ts";
+import { folderFor, idleControl, openControl } from "../support/control_socket.ts";
 import { Wire } from "../support/wire.ts";
 
 const limit = { timeout: 60_000 };
-
-function folderFor(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), "co-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
-
-/** A control socket on a real path, with a clock that stands still. */
-function open(t: TestContext, path = join(folderFor(t), "c.sock"), user?: number) {
-  const clock = new ManualClock();
-  const warnings: string[] = [];
-  const asked: string[] = [];
-  let decide: { resolve(report: unknown): void; reject(error: unknown): void } | undefined;
-  const socket = new ControlSocket(path, {
-    clock,
-    caughtUp: async () => {
-      for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
-    },
-    secure: () => {},
-    peerUser: () => user,
-    warn: (message) => warnings.push(message),
-    actions: {
-      status: () => ({ generation: 1 }),
-      upgrade: () => {
-        asked.push("upgrade");
-        return new Promise((resolve, reject) => decide = { resolve, reject });
-      },
-      stop: () => void asked.push("stop"),
-      metrics: () => "up 1\n",
-    },
-  });
-  socket.take();
-  t.after(async () => {
-    socket.leave();
-    await clock.advance(LINGER_MS);
-  });
-  return { socket, path, clock, warnings, asked, decide: () => decide };
-}
 
 const ask = (wire: Wire, line: string) => wire.write(`${line} HTTP/1.1\r\nHost: x\r\n\r\n`);
 
 describe("a control socket", limit, () => {
   test("answers what there is, and says what there is otherwise", async (t) => {
-    const { path, asked } = open(t);
+    const { path, asked } = openControl(t);
     const answers: unknown[] = [];
     for (
       const [method, route] of [
@@ -101,7 +59,7 @@ describe("a control socket", limit, () => {
   });
 
   test("answers an upgrade when it is decided, also a client that has ended its side", async (t) => {
-    const { path, decide, clock } = open(t);
+    const { path, decide, clock } = openControl(t);
     const wire = net.connect({ path, allowHalfOpen: true });
     let text = "";
     wire.on("data", (chunk: Uint8Array) => text += new TextDecoder().decode(chunk));
@@ -117,7 +75,7 @@ describe("a control socket", limit, () => {
   });
 
   test("lets nobody take longer than ten seconds to ask, or to read", async (t) => {
-    const { path, clock } = open(t);
+    const { path, clock } = openControl(t);
     const silent = new Wire({ path });
     const slow = new Wire({ path }).write("GET /sta");
     const rude = net.connect(path);
@@ -138,7 +96,7 @@ describe("a control socket", limit, () => {
   });
 
   test("hears 256 clients at the same time, half of them followers, and refuses others", async (t) => {
-    const { path } = open(t);
+    const { path } = openControl(t);
     const followers = await Promise.all(
       Array.from({ length: MAX_STREAMS }, () => Follower.of(path)),
     );
@@ -159,15 +117,15 @@ describe("a control socket", limit, () => {
 
   test("turns away another user's process, and lets root in", async (t) => {
     const path = join(folderFor(t), "c.sock");
-    const stranger = open(t, path, 4242);
+    const stranger = openControl(t, { path, user: 4242 });
     assert.equal((await control(path, "GET", "/status")).status, 403);
     assert.match(stranger.warnings.join(), /user 4242 was turned away/);
-    const root = open(t, join(folderFor(t), "c.sock"), 0);
+    const root = openControl(t, { user: 0 });
     assert.equal((await control(root.path, "GET", "/status")).status, 200);
   });
 
   test("cuts off a follower that does not read, before it costs memory", async (t) => {
-    const { path, socket } = open(t);
+    const { path, socket } = openControl(t);
     const follower = await Follower.of(path);
     const deaf = net.connect(path);
     t.after(() => deaf.destroy());
@@ -193,13 +151,13 @@ describe("a control socket", limit, () => {
 
 describe("the change of owner", limit, () => {
   test("leaves nobody unanswered, ends the streams, and takes two seconds at most", async (t) => {
-    const old = open(t);
+    const old = openControl(t);
     const { path } = old;
     const follower = await Follower.of(path);
     const early = new Wire({ path });
     const silent = new Wire({ path });
     await control(path, "GET", "/status");
-    const next = open(t, path);
+    const next = openControl(t, { path });
     old.socket.leave();
     old.socket.tell("upgraded", {});
     assert.deepEqual((await follower.ended).map(({ event }) => event), ["status", "upgraded"]);
@@ -216,13 +174,13 @@ describe("the change of owner", limit, () => {
   });
 
   test("hears a client that waits in the queue of the old socket", async (t) => {
-    const old = open(t);
+    const old = openControl(t);
     const clients = Array.from(
       { length: 20 },
       () => ask(new Wire({ path: old.path }), "GET /status"),
     );
     // In the same tick: none of them can have been accepted.
-    const next = open(t, old.path);
+    const next = openControl(t, { path: old.path });
     old.socket.leave();
     for (const client of clients) assert.match(await client.closed, /^HTTP\/1\.1 200 /);
     assert.equal(next.socket.owned, old.path);
@@ -230,7 +188,7 @@ describe("the change of owner", limit, () => {
   });
 
   test("is undone by an owner that takes the path again", async (t) => {
-    const old = open(t);
+    const old = openControl(t);
     const { path } = old;
     const usurper = net.createServer().listen(`${path}.child`);
     t.after(() => usurper.close());
@@ -259,11 +217,11 @@ describe("the path of a control socket", limit, () => {
     const path = join(folder, "c.sock");
     const dead = net.createServer().listen(`${path}.dead`);
     renameSync(`${path}.dead`, path);
-    await assert.rejects(idle(path).check(false), /another process serves it/);
-    await idle(path).check(true);
+    await assert.rejects(idleControl(path).socket.check(false), /another process serves it/);
+    await idleControl(path).socket.check(true);
     await new Promise((resolve) => dead.close(resolve));
-    await idle(path).check(false);
-    const { socket } = open(t, path);
+    await idleControl(path).socket.check(false);
+    const { socket } = openControl(t, { path });
     assert.equal((await control(path, "GET", "/status")).status, 200);
     assert.equal(lstatSync(path).mode & 0o777, 0o600);
     assert.deepEqual(readdirSync(folder), ["c.sock"]);
@@ -292,7 +250,7 @@ describe("the path of a control socket", limit, () => {
     const names = readdirSync(folder).sort();
     for (const [name, why] of planted) {
       refused(() => checkPath(join(folder, name)), why);
-      refused(() => idle(join(folder, name)).take(), why);
+      refused(() => idleControl(join(folder, name)).socket.take(), why);
     }
     assert.deepEqual(readdirSync(folder).sort(), names);
     assert.deepEqual(readdirSync(folder, { withFileTypes: true }).map(String).sort(), before);
@@ -303,7 +261,10 @@ describe("the path of a control socket", limit, () => {
   test("needs a folder, and a name that a Unix socket can have", (t) => {
     const folder = folderFor(t);
     refused(() => checkPath(join(folder, "nowhere/c.sock")), /its folder does not exist/);
-    refused(() => idle(join(folder, "nowhere/c.sock")).take(), /its folder does not exist/);
+    refused(
+      () => idleControl(join(folder, "nowhere/c.sock")).socket.take(),
+      /its folder does not exist/,
+    );
     writeFileSync(join(folder, "file"), "");
     refused(() => checkPath(join(folder, "file/c.sock")), /is none/);
     refused(() => checkPath(join(folder, "x".repeat(200))), /too long/);
@@ -320,19 +281,3 @@ describe("the path of a control socket", limit, () => {
     }
   });
 });
-
-function idle(path: string): ControlSocket {
-  return new ControlSocket(path, {
-    clock: new ManualClock(),
-    caughtUp: () => Promise.resolve(),
-    secure: () => {},
-    peerUser: () => undefined,
-    warn: () => {},
-    actions: {
-      status: () => ({}),
-      upgrade: () => Promise.reject(new Error()),
-      stop: () => {},
-      metrics: () => "",
-    },
-  });
-}
