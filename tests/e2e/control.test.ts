@@ -98,22 +98,27 @@ test(
 );
 
 test(
-  "an upgrade that does not come to an end answers 504, and one that is asked for meanwhile 409",
+  "a second upgrade is refused with 409 while one runs, which stop ends",
   limit,
   async (t) => {
-    const { path, chain } = await started(t, {
-      mode: "never-ready",
-      options: { upgradeTimeoutMs: 4000 },
-    });
+    const { path, chain, pid } = await started(t, { mode: "never-ready" });
     const first = control(path, "POST", "/upgrade");
     await chain.event("waiting", 2);
     const second = await control(path, "POST", "/upgrade");
-    assert.equal(second.status, 409);
-    assert.equal(second.json.error.code, "ERR_UPGRADE_IN_PROGRESS");
+    assert.deepEqual([second.status, second.json.error.code], [409, "ERR_UPGRADE_IN_PROGRESS"]);
+    assert.equal((await control(path, "GET", "/status")).json.state, "upgrading");
+    assert.equal((await control(path, "POST", "/stop")).status, 202);
     const { status, json } = await first;
-    assert.deepEqual([status, json.error.code], [504, "ERR_UPGRADE_TIMEOUT"]);
+    assert.deepEqual([status, json.error.code], [409, "ERR_STOPPED"]);
+    await until("the process has ended by itself", () => !isRunning(pid));
   },
 );
+
+test("an upgrade that does not come to an end answers 504", limit, async (t) => {
+  const { path } = await started(t, { mode: "never-ready", options: { upgradeTimeoutMs: 1_000 } });
+  const { status, json } = await control(path, "POST", "/upgrade");
+  assert.deepEqual([status, json.error.code], [504, "ERR_UPGRADE_TIMEOUT"]);
+});
 
 test(
   "whoever has connected before the change of owner and asks afterwards is answered by the process that took it",
