@@ -17,11 +17,7 @@ export const TIMED_OUT = 4;
 /** A mistake of this program: `EX_SOFTWARE` of sysexits.h, which none of the others can be taken for. */
 export const INTERNAL = 70;
 /** Ctrl-C or SIGTERM while waiting, as shells count: 128 and the number of the signal. */
-export const INTERRUPTED: Readonly<Record<string, number>> = {
-  SIGINT: 130,
-  SIGTERM: 143,
-  SIGHUP: 129,
-};
+export const INTERRUPTED: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143 };
 
 /** What the codes mean, for help and docs. */
 export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] = [

@@ -20,7 +20,7 @@ import { bounded, pause } from "./waiting.ts";
 const TIMEOUT_MS = 120_000;
 
 /** How long to wait for the stream of events before the upgrade begins without: it is only for looking. */
-const EVENTS_MS = 2_000;
+const EVENTS_MS = 5_000;
 
 /** After the answer was lost: how long nobody need be there until the service counts as gone. */
 const AWAY_MS = 3_000;
@@ -158,10 +158,11 @@ async function whoServes(
 
 function tellReport(answer: ControlAnswer & { ok: true }, context: Context): void {
   const style = styleOf(context.out, context);
-  const { generation, pid, runtime, version, durationMs } = answer.report ?? {};
+  const { generation, pid, runtime, version = "", durationMs } = answer.report ?? {};
+  const what = runtime === undefined ? "" : `, ${runtime} ${version}`.trimEnd();
   const who = generation === undefined
     ? ""
-    : `: generation ${generation} (pid ${pid}, ${runtime} ${version}) took over`;
+    : `: generation ${generation} (pid ${pid}${what}) took over`;
   const took = durationMs === undefined ? "" : ` after ${spellDuration(durationMs)}`;
   line(context.out, style.good("upgraded") + printable(who + took));
 }

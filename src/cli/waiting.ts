@@ -44,6 +44,7 @@ export async function bounded<T>(
         const timer = setTimeout(late, bounds.timeoutMs);
         dispose.push(() => clearTimeout(timer));
       }
+      // Not SIGHUP: a handler would undo what nohup(1) does.
       for (const [name, code] of Object.entries(INTERRUPTED)) {
         const interrupt = () => end(new CommandError(code, bounds.interrupted?.() ?? ""));
         dispose.push(context.onSignal(name, interrupt));

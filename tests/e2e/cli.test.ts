@@ -15,6 +15,8 @@ import { current } from "../support/runtimes.ts";
 // The program runs on the runtime of this test, and so do the services that it talks to.
 const runtime = current();
 const limit = { timeout: 120_000 };
+/** How long a busy machine may take for anything. */
+const PATIENCE_MS = 30_000;
 
 const run = (...words: string[]) => changeover(runtime, words);
 
@@ -35,7 +37,7 @@ async function serviceOf(
     config: { options, ...(mode === undefined ? {} : { mode }) },
   });
   t.after(() => chain.end());
-  await chain.event("ready");
+  await chain.event("ready", 1, PATIENCE_MS);
   return chain;
 }
 
@@ -124,7 +126,7 @@ test("by its PID file a service is looked at, upgraded and stopped", limit, asyn
   });
 
   const upgraded = await run("upgrade", "--pid-file", pidFile);
-  const { pid: second } = await chain.event("ready", 2);
+  const { pid: second } = await chain.event("ready", 2, PATIENCE_MS);
   assert.equal(upgraded.code, 0, upgraded.err);
   assert.match(upgraded.out, new RegExp(`^upgraded: pid ${second} took over after `));
   assert.match(upgraded.err, /cannot be told from a slow one.*\n.*sent SIGHUP to process/);
@@ -141,7 +143,7 @@ test(
     const chain = await serviceOf(t, {});
     const [first = 0] = chain.pids;
     const { code, out, err } = await run("upgrade", "--pid", String(first));
-    const { pid: second } = await chain.event("ready", 2);
+    const { pid: second } = await chain.event("ready", 2, PATIENCE_MS);
     assert.deepEqual([code, out.slice(0, 10 + String(second).length + 4)], [
       0,
       `upgraded: pid ${second}`,
@@ -158,7 +160,7 @@ test(
     const chain = await serviceOf(t, { pidFile }, "exit-in-init");
     const [first = 0] = chain.pids;
     const upgrading = run("upgrade", "--pid-file", pidFile, "-t", "2s", "-q");
-    await chain.event("upgrade-failed");
+    await chain.event("upgrade-failed", 1, PATIENCE_MS);
     const { code, err } = await upgrading;
     assert.equal(code, 4);
     assert.match(err, new RegExp(`process ${first} still serves`));
@@ -178,7 +180,7 @@ test(
     await watching.says(/"generation":1/);
 
     const upgraded = await run("upgrade", "--control", control);
-    const { pid: second } = await chain.event("ready", 2);
+    const { pid: second } = await chain.event("ready", 2, PATIENCE_MS);
     assert.equal(upgraded.code, 0, upgraded.err);
     assert.match(
       upgraded.out,
@@ -257,11 +259,11 @@ test(
   limit,
   async (t) => {
     const control = join(folderOf(t), "control.sock");
-    const chain = await serviceOf(t, { control }, "never-ready");
+    const chain = await serviceOf(t, { control, upgradeTimeoutMs: 300_000 }, "never-ready");
     const [first = 0] = chain.pids;
     const upgrading = new Cli(runtime, ["upgrade", "--control", control]);
     t.after(() => upgrading.kill());
-    await chain.event("waiting");
+    await chain.event("waiting", undefined, PATIENCE_MS);
 
     const second = await run("upgrade", "--control", control);
     assert.equal(second.code, 1, second.err);
@@ -329,7 +331,7 @@ test(
       return join(folder, name);
     };
     const cases: [string, number, RegExp][] = [
-      [await answers("upgraded", 2), 0, /^upgraded: generation 2 \(pid 4712/],
+      [await answers("upgraded", 2), 0, /^upgraded: generation 2 \(pid 4712, node\) took over\n/],
       [
         await answers("as-before", 1),
         1,
@@ -347,17 +349,28 @@ test(
 
 test("who reads no more is no error to talk about", limit, async (t) => {
   const path = join(folderOf(t), "control.sock");
-  let tell = () => {};
+  const event = 'event: status\ndata: {"generation":1,"pid":4711}\n\n';
+  const followers = new Set<net.Socket>();
+  const tell = () => {
+    for (const follower of followers) follower.write(event);
+  };
   await listen(t, path, (socket) => {
+    socket.once("close", () => followers.delete(socket));
     socket.once("data", () => {
-      const event = 'event: status\ndata: {"generation":1,"pid":4711}\n\n';
-      tell = () => void socket.write(event);
+      followers.add(socket);
       socket.write(`HTTP/1.1 200 OK\r\n\r\n${event}`);
     });
   });
   const watching = new Cli(runtime, ["status", "--watch", "--control", path]);
   t.after(() => watching.kill());
   await watching.says(/generation 1/);
+  const other = new Cli(runtime, ["status", "--watch", "--control", path]);
+  t.after(() => other.kill());
+  await other.says(/generation 1/);
+  other.kill("SIGINT");
+  const interrupted = await other.ended;
+  assert.deepEqual([interrupted.code, interrupted.err], [130, ""]);
+
   watching.child.stdout?.destroy();
   const writing = setInterval(() => tell(), 50);
   t.after(() => clearInterval(writing));
@@ -365,12 +378,62 @@ test("who reads no more is no error to talk about", limit, async (t) => {
   assert.deepEqual([code, err], [141, ""]);
 });
 
+test("on Deno it needs no more permissions than docs/cli.md says", {
+  ...limit,
+  skip: runtime.runtime !== "deno" && "runs on Deno",
+}, async (t) => {
+  const folder = folderOf(t);
+  const control = join(folder, "control.sock");
+  const pidFile = join(folder, "app.pid");
+  const chain = await serviceOf(t, { control, pidFile });
+  const folders = [`--allow-read=${folder}`, `--allow-write=${folder}`];
+  const allowed = [...folders, `--allow-net=unix:${control}`];
+  const withFlags = (flags: readonly string[], ...words: string[]) =>
+    changeover({
+      ...runtime,
+      command: (script, args = []) => [
+        runtime.executable,
+        "run",
+        "--no-prompt",
+        ...flags,
+        script,
+        ...args,
+      ],
+    }, words);
+
+  const status = await withFlags(allowed, "status", "--control", control);
+  assert.deepEqual([status.code, status.err], [0, ""]);
+  const signalled = await withFlags(
+    ["--allow-run", `--allow-read=${folder}`],
+    "upgrade",
+    "--pid-file",
+    pidFile,
+  );
+  assert.equal(signalled.code, 0, signalled.err);
+  await chain.event("ready", 2, PATIENCE_MS);
+  const upgraded = await withFlags(allowed, "upgrade", "--control", control);
+  assert.equal(upgraded.code, 0, upgraded.err);
+  await chain.event("ready", 3, PATIENCE_MS);
+
+  // Not without any: then Deno starts its subprocess Deno with all.
+  const refused = await Promise.all([
+    withFlags(folders, "status", "--control", control),
+    withFlags(["--allow-env"], "status", "--control", control),
+    withFlags(["--allow-env"], "status", "--pid", String(chain.first.pid)),
+  ]);
+  assert.deepEqual(refused.map(({ code }) => code), [3, 3, 3]);
+  assert.match(
+    refused.map(({ err }) => err).join(""),
+    /--allow-net[^]*--allow-read[^]*--allow-run/,
+  );
+});
+
 test("a process that would die of the signal is not signalled", limit, async (t) => {
   const sleeper = spawn("sleep", ["120"], { stdio: "ignore" });
   t.after(() => sleeper.kill("SIGKILL"));
   const pid = String(sleeper.pid);
   // Until execve(2) it has the handlers of this process.
-  await until("it sleeps", () => comm(pid) === "sleep");
+  await until("it sleeps", () => comm(pid) === "sleep", PATIENCE_MS);
   const { code, err } = await run("upgrade", "--pid", pid);
   assert.equal(code, 3);
   assert.match(err, /does not handle SIGHUP, which would kill it/);
@@ -387,7 +450,7 @@ async function leaveSocket(folder: string, path: string): Promise<number> {
   const [file = "", ...args] = runtime.command(script);
   const listener = spawn(file, args, { stdio: "ignore" });
   const exited = new Promise((resolve) => listener.once("exit", resolve));
-  await until("it listens", () => existsSync(path), 30_000);
+  await until("it listens", () => existsSync(path), PATIENCE_MS);
   listener.kill("SIGKILL");
   await exited;
   return listener.pid ?? 0;
