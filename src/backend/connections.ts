@@ -7,9 +7,16 @@
  */
 
 import type { Listener } from "./backend.ts";
-import { type Libc, LibcError, type SocketInfo } from "./libc/libc.ts";
+import { type Libc, LibcError, type SocketInfo, type SocketName } from "./libc/libc.ts";
 import type { OpenConnection } from "./native.ts";
 import { socketAt } from "./transplant.ts";
+
+/** A connection that was seen. */
+interface Known {
+  readonly connection: OpenConnection;
+  /** Its other end, as the kernel writes it. */
+  readonly peer: Uint8Array;
+}
 
 /** One text for the client's end of a connection, whoever tells it: `::ffff:127.0.0.1` is `127.0.0.1`. */
 export function connectionKey(hostname: string, port: number): string {
@@ -27,15 +34,52 @@ export function openConnections(
   libc: Libc,
   kernel: SocketInfo["address"],
 ): Required<Pick<Listener, "connections" | "cut" | "sockets">> {
-  const find = () =>
-    libc.openFds().filter((fd) => {
-      const socket = socketAt(libc, fd);
-      if (socket?.type !== "stream" || socket.listening) return false;
-      const { address } = socket;
-      return "path" in kernel
-        ? "path" in address && address.path === kernel.path
-        : "port" in address && address.port === kernel.port;
-    });
+  const known = new Map<number, Known>();
+  const raw = new Uint8Array(128);
+
+  const keyOf = (fd: number, peer: SocketName) =>
+    "port" in peer ? connectionKey(peer.hostname, peer.port) : `descriptor ${fd}`;
+
+  /** Of a connection that is known already only the other end is compared: its number may be another one's by now. */
+  const isStill = (fd: number, { peer }: Known): boolean => {
+    const length = libc.peerBytes(fd, raw);
+    if (length !== peer.length) return false;
+    for (let i = 0; i < length; i++) if (raw[i] !== peer[i]) return false;
+    return true;
+  };
+
+  /** All sockets that are bound here; those that have no other end are over, and their owner is about to close them. */
+  const find = (): { readonly open: OpenConnection[]; readonly over: number[] } => {
+    const open: OpenConnection[] = [];
+    const over: number[] = [];
+    const seen = new Set<number>();
+    for (const fd of libc.openFds()) {
+      const before = known.get(fd);
+      if (before !== undefined && isStill(fd, before)) {
+        seen.add(fd);
+        open.push(before.connection);
+        continue;
+      }
+      const peer = libc.connectionAt(fd, kernel);
+      if (peer === undefined) continue;
+      const length = peer === null ? 0 : libc.peerBytes(fd, raw);
+      if (peer === null || length === 0) {
+        if (socketAt(libc, fd)?.listening === false) over.push(fd);
+        continue;
+      }
+      const connection = { fd, key: keyOf(fd, peer) };
+      known.set(fd, { peer: raw.slice(0, length), connection });
+      seen.add(fd);
+      open.push(connection);
+    }
+    if (known.size > seen.size) {
+      for (const fd of known.keys()) {
+        if (!seen.has(fd)) known.delete(fd);
+      }
+    }
+    return { open, over };
+  };
+
   /** `undefined` for a connection that is gone: the runtime closes it from another thread, or the client just now. */
   const asked = <T>(ask: () => T): T | undefined => {
     try {
@@ -45,29 +89,23 @@ export function openConnections(
       throw error;
     }
   };
-  /** A connection that has ended has no other end; its owner is about to close it. */
-  const keyOf = (fd: number): string | undefined => {
-    const peer = asked(() => libc.peer(fd));
-    if (peer === undefined) return undefined;
-    return "port" in peer ? connectionKey(peer.hostname, peer.port) : `descriptor ${fd}`;
-  };
   const close = ({ fd, key }: OpenConnection) => {
     // The number may be another connection's by now.
-    if (keyOf(fd) === key) asked(() => libc.shutdown(fd));
+    const now = known.get(fd);
+    if (now?.connection.key === key && isStill(fd, now)) asked(() => libc.shutdown(fd));
   };
   return {
-    connections: () => find().length,
+    connections() {
+      const { open, over } = find();
+      return open.length + over.length;
+    },
     cut() {
-      const left = find();
-      for (const fd of left) asked(() => libc.shutdown(fd));
-      return left.length;
+      const { open, over } = find();
+      for (const { fd } of open) asked(() => libc.shutdown(fd));
+      return open.length + over.length;
     },
     sockets: {
-      look: () =>
-        find().flatMap((fd) => {
-          const key = keyOf(fd);
-          return key === undefined ? [] : { fd, key };
-        }),
+      look: () => find().open,
       quietMs: ({ fd, key }) => key.startsWith("descriptor") ? undefined : libc.quietMs(fd),
       hasUnread: ({ fd }) => asked(() => libc.isReadable(fd)) ?? true,
       close,

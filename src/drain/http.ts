@@ -28,6 +28,13 @@ export interface HttpServer {
   listenerCount(event: string): number;
 }
 
+/** One look at all connections, in portions. */
+interface Round {
+  readonly entries: IterableIterator<[Connection, Tracked]>;
+  /** When one of those that were seen may be closed. */
+  next: number;
+}
+
 /** One connection. */
 interface Tracked {
   /** Responses that are not finished. */
@@ -61,8 +68,9 @@ interface Tracked {
 const CLOSES_LATE: boolean = process.versions["deno"] !== undefined;
 // How long a client may take to answer our FIN.
 const LINGER_MS = 1_000;
-// Closing thousands of idle connections is done in portions, so that the event loop turns meanwhile.
-const PORTION = 250;
+// With thousands of connections, looking and closing is done in portions, so that the event loop turns meanwhile.
+const LOOKS = 2_000;
+const CLOSES = 100;
 const PAUSE_MS = 10;
 
 /** The drain of an HTTP/1.1 server; of an HTTP/2 server that allows HTTP/1.1, the connections that speak it. */
@@ -208,14 +216,25 @@ export class HttpDrain implements Drainable {
     this.#sweep();
   }
 
-  /** Closes the connections whose grace is over, and comes back when the next one may be. */
-  #sweep(): void {
+  /**
+   * Closes the connections whose grace is over, and comes back when the next one may be.
+   *
+   * @param round Where the last portion ended, and when the next round is due as far as is known.
+   */
+  #sweep(round: Round = { entries: this.#connections.entries(), next: Infinity }): void {
     const clock = this.#clock as Clock;
     const { idleGraceMs } = this.#plan as DrainPlan;
     const now = clock.now();
-    let next = Infinity;
-    let portion = PORTION;
-    for (const [connection, tracked] of this.#connections) {
+    let closes = CLOSES;
+    for (let looks = LOOKS; looks > 0 && closes > 0; looks--) {
+      const { value, done } = round.entries.next();
+      if (done === true) {
+        if (round.next !== Infinity) {
+          clock.after(Math.max(PAUSE_MS, round.next - now), () => this.#sweep());
+        }
+        return;
+      }
+      const [connection, tracked] = value;
       if (tracked.upgraded || tracked.ending) continue;
       // A busy connection, or one on which a part of a request has arrived, may become idle at any moment, and then has
       // the whole grace.
@@ -227,11 +246,13 @@ export class HttpDrain implements Drainable {
       const wasDue = tracked.due;
       tracked.due = tracked.responses.size === 0 && until - PAUSE_MS <= now;
       if (until > now || !wasDue || !tracked.due) {
-        next = Math.min(next, tracked.due ? until : until - PAUSE_MS);
-      } else if (portion-- > 0) this.#closeIdle(connection, tracked);
-      else next = now;
+        round.next = Math.min(round.next, tracked.due ? until : until - PAUSE_MS);
+      } else {
+        closes -= 1;
+        this.#closeIdle(connection, tracked);
+      }
     }
-    if (next !== Infinity) clock.after(Math.max(PAUSE_MS, next - now), () => this.#sweep());
+    clock.after(PAUSE_MS, () => this.#sweep(round));
   }
 
   #closeIdle(connection: Connection, tracked: Tracked): void {

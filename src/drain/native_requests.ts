@@ -43,8 +43,9 @@ const INTERVAL_MS = 50;
 const LOOK_SHARE = 10;
 /** How long a client that was told may take to close; then it is done here. */
 const LINGER_MS = 1_000;
-// Closing thousands of idle connections is done in portions.
-const PORTION = 250;
+// Closing thousands of idle connections is done in portions, between which the event loop turns.
+const PORTION = 200;
+const PAUSE_MS = 10;
 /** Close code "service restart" (IANA's WebSocket close code registry). */
 const SERVICE_RESTART = 1012;
 
@@ -59,6 +60,9 @@ class RequestsDrain implements Drainable {
   #began = 0;
   #isOver = false;
   #isLooking = false;
+  #isClosing = false;
+  /** What was seen a moment before the drain began: with thousands of connections, looking takes its time. */
+  #first: readonly OpenConnection[] | undefined;
   #closedIdle = 0;
   #closedPolitely = 0;
   /** What the server itself has closed, if it was idle. */
@@ -73,7 +77,11 @@ class RequestsDrain implements Drainable {
   }
 
   connections(): number {
-    if (this.#clock === undefined) return this.#sockets.look().length;
+    if (this.#clock === undefined) {
+      this.#first = this.#sockets.look();
+      queueMicrotask(() => this.#first = undefined);
+      return this.#first.length;
+    }
     if (this.#isOver) return 0;
     // One may have been accepted just before the listener was closed.
     if (this.#tracked.size === 0) this.#watch(this.#sockets.look(), 0);
@@ -85,7 +93,7 @@ class RequestsDrain implements Drainable {
     this.#plan = plan;
     this.#began = clock.now();
     this.#requests.begin((response, key) => this.#leave(response, key));
-    this.#watch(this.#sockets.look(), plan.spreadMs);
+    this.#watch(this.#first ?? this.#sockets.look(), plan.spreadMs);
     this.#tellWebSockets();
   }
 
@@ -174,7 +182,7 @@ class RequestsDrain implements Drainable {
       else tracked.connection = connection;
     }
     this.#tellWebSockets();
-    this.#closeIdle(answering);
+    if (!this.#isClosing) this.#closeIdle(answering);
   }
 
   #gone(key: string, { ended, told }: Tracked): void {
@@ -198,6 +206,7 @@ class RequestsDrain implements Drainable {
       const isBusy = answering.keys.has(connection.key);
       if (isBusy) tracked.idleSince = (this.#clock as Clock).now();
       if (isBusy || ended !== undefined) continue;
+      if (portion < 0) continue; // has its turn next
       const isHidden = isBlind && !tracked.heard && told === undefined;
       // One that is hidden and never quiet is busy, most likely.
       if (!this.#isDue(tracked)) waits ||= !isHidden || this.#isEarly;
@@ -207,7 +216,15 @@ class RequestsDrain implements Drainable {
         tracked.ended = told === undefined ? "idle" : "polite";
       }
     }
-    if (hidden && !waits) this.#closeHidden();
+    this.#isClosing = portion < 0;
+    if (!this.#isClosing) {
+      if (hidden && !waits) this.#closeHidden();
+      return;
+    }
+    // No look is needed in between: of each that is closed the kernel is asked again.
+    this.#clock?.after(PAUSE_MS, () => {
+      if (!this.#isOver) this.#closeIdle(this.#requests.open());
+    });
   }
 
   /** Whether a connection is to be closed, provided that nothing is being answered on it. */

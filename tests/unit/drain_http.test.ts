@@ -452,8 +452,8 @@ test("a thousand idle connections are closed in portions, between which the even
   const { connections, advance, drain } = rig(1000);
   const running = drain({ idleGraceMs: 1000 });
   await advance(1000);
-  assert.equal(connections.filter(({ ended }) => ended).length, 250);
-  await advance(30);
+  assert.equal(connections.filter(({ ended }) => ended).length, 100);
+  await advance(90);
   assert.equal(connections.filter(({ ended }) => ended).length, 1000);
   await advance(1000);
   assert.equal((await running.report).closedIdle, 1000);

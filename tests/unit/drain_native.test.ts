@@ -90,6 +90,20 @@ function drain(server: FakeServer, plan: object = {}): RunningDrain {
   return runDrain([{ identity: "a", drainable }], { ...PLAN, ...plan }, server.clock);
 }
 
+test("thousands of idle connections are closed in portions soon after the grace, and need no look between them", async () => {
+  const server = new FakeServer();
+  server.add(...Array.from({ length: 3000 }, (_, index) => `client ${index}`));
+  const running = drain(server);
+  // When exactly it looks depends on how long looking takes.
+  while (server.open_.size === 3000) await server.clock.advance(10);
+  assert.equal(server.open_.size, 2800);
+  await server.clock.advance(40);
+  assert.equal(server.open_.size, 2000);
+  await server.clock.advance(1000);
+  const { closedIdle, cut } = await running.report;
+  assert.deepEqual({ closedIdle, cut }, { closedIdle: 3000, cut: 0 });
+});
+
 test("clients are told one after the other over the spread, and those that are told close", async () => {
   const server = new FakeServer();
   server.add("a", "b", "c", "d");

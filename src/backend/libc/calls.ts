@@ -64,10 +64,20 @@ function decimal(bytes: Uint8Array): number | undefined {
   return i === 0 ? undefined : value;
 }
 
-function int32(value = 0): { readonly bytes: Uint8Array; get(): number } {
+interface Int32 {
+  readonly bytes: Uint8Array;
+  get(): number;
+  set(value: number): void;
+}
+
+function int32(value = 0): Int32 {
   const view = new DataView(new ArrayBuffer(4));
   view.setInt32(0, value, true);
-  return { bytes: new Uint8Array(view.buffer), get: () => view.getInt32(0, true) };
+  return {
+    bytes: new Uint8Array(view.buffer),
+    get: () => view.getInt32(0, true),
+    set: (value) => view.setInt32(0, value, true),
+  };
 }
 
 /**
@@ -168,6 +178,27 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
     const scope = view.getUint32(24, true);
     const hostname = formatIp(bytes.subarray(8, 24));
     return { hostname: scope === 0 ? hostname : `${hostname}%${scope}`, port };
+  }
+
+  const rawLength = int32();
+  const rawName = new Uint8Array(SOCKADDR_SIZE);
+  const rawView = new DataView(rawName.buffer);
+
+  /** Writes a socket's name; 0 when it has none. Nothing is allocated. */
+  function rawNameOf(
+    fd: number,
+    end: "getsockname" | "getpeername",
+    into: Uint8Array = rawName,
+  ): number {
+    rawLength.set(SOCKADDR_SIZE);
+    return symbols[end](fd, into, rawLength.bytes) < 0
+      ? 0
+      : Math.min(rawLength.get(), SOCKADDR_SIZE);
+  }
+
+  function decodeRaw(length: number): SocketName {
+    const number = layout.sockaddrHasLength ? rawView.getUint8(1) : rawView.getUint16(0, true);
+    return decodeName(rawName.subarray(0, length), familyName(number) ?? "unix");
   }
 
   function readBytes(path: string): Uint8Array {
@@ -285,6 +316,21 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
       const { bytes, family } = socketName(fd, "getpeername");
       return decodeName(bytes, familyName(family) ?? "unix");
     },
+    connectionAt(fd, at) {
+      if (socketType(fd) !== SOCKET_TYPES.stream) return undefined;
+      const length = rawNameOf(fd, "getsockname");
+      if (length === 0) return undefined;
+      // The port is at the same place for IPv4 and IPv6, where a path has its first characters.
+      if ("port" in at && rawView.getUint16(2) !== at.port) return undefined;
+      const local = decodeRaw(length);
+      const isHere = "path" in at
+        ? "path" in local && local.path === at.path
+        : "port" in local && local.port === at.port;
+      if (!isHere) return undefined;
+      const other = rawNameOf(fd, "getpeername");
+      return other === 0 ? null : decodeRaw(other);
+    },
+    peerBytes: (fd, into) => rawNameOf(fd, "getpeername", into),
     quietMs(fd) {
       if (constants.TCP_INFO === undefined) return undefined;
       const info = new Uint8Array(TCP_INFO_SIZE);

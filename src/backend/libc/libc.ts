@@ -64,6 +64,18 @@ export interface Libc {
   socket(fd: number): SocketInfo | undefined;
   /** Address of the other end of a connected socket (getpeername(2)). */
   peer(fd: number): SocketName;
+  /**
+   * The other end of a stream socket that is bound where `at` says (port, or path): its address, or `null` where it has
+   * none (it listens, or the connection is over); `undefined` for every other descriptor. Asked of thousands: three calls.
+   */
+  connectionAt(fd: number, at: SocketName): SocketName | null | undefined;
+  /**
+   * The same address as the kernel writes it (`struct sockaddr`), to be compared: one call.
+   *
+   * @param into At least 128 bytes.
+   * @returns How many bytes were written; 0 when the socket is not connected, or it is none.
+   */
+  peerBytes(fd: number, into: Uint8Array): number;
   /** For how many milliseconds nothing was sent or received on a TCP connection; `undefined` where that is unknown. */
   quietMs(fd: number): number | undefined;
   /** Whether bytes wait to be read, or the other side has ended it (poll(2)). */
