@@ -29,6 +29,7 @@ import { type CommandOptions, MAX_TIMER_MS, type ResolvedOptions } from "./optio
 import type { Parent } from "./parent.ts";
 import { type Frame, type ReadyFrame, tail } from "./protocol.ts";
 import type { UpgradeReport, UpgraderStatus } from "./report.ts";
+import { Runner } from "./runner.ts";
 import { installSignals } from "./signals.ts";
 import { SocketRegister } from "./sockets.ts";
 import { Succession } from "./succession.ts";
@@ -67,6 +68,7 @@ export class Core {
   readonly #leaving: Leaving = new Leaving();
   readonly #names: Names;
   readonly #control: ControlSocket | undefined;
+  readonly #runner: Runner;
   readonly #waiting = new Map<RequestId, Waiting>();
   readonly #disposers: Disposer[] = [];
   #resolveExit!: (reason: "upgraded" | "stopped") => void;
@@ -98,6 +100,7 @@ export class Core {
     });
     this.register = new SocketRegister(hello?.sockets, from.activation);
     this.receiving = new Receiving(hello?.offers ?? [], (frame) => parent?.send(frame));
+    this.#runner = new Runner(backend);
     this.#names = new Names(options.pidFile, backend.pid, this.#control);
     this.#generations = new Generations(backend, hello);
     this.exit = new Promise((resolve) => this.#resolveExit = resolve);
@@ -354,15 +357,20 @@ export class Core {
   #run(effect: OuterEffect): void {
     switch (effect.type) {
       case "spawn":
-        void this.#succession?.start(this.register, {
-          generation: this.generation + 1,
-          deadlineMs: this.#options.upgradeTimeoutMs,
-          probationMs: this.#options.probationMs,
-          draining: this.#generations.living(),
-          drainTimeoutMs: this.#options.drainTimeoutMs,
-          ...(this.offers.names.length === 0 ? {} : { offers: this.offers.names }),
-          ...(this.#control?.owned === undefined ? {} : { control: this.#control.owned }),
-        }, this.#options.command);
+        void this.#succession?.start(
+          this.register,
+          {
+            generation: this.generation + 1,
+            deadlineMs: this.#options.upgradeTimeoutMs,
+            probationMs: this.#options.probationMs,
+            draining: this.#generations.living(),
+            drainTimeoutMs: this.#options.drainTimeoutMs,
+            ...(this.offers.names.length === 0 ? {} : { offers: this.offers.names }),
+            ...(this.#control?.owned === undefined ? {} : { control: this.#control.owned }),
+          },
+          this.#options.command,
+          this.#runner.variables,
+        );
         break;
       case "send-child":
         this.#succession?.send({ type: effect.frame });
@@ -410,6 +418,7 @@ export class Core {
         break;
       }
       case "remove-names":
+        this.#runner.leave();
         try {
           this.#names.remove();
         } catch (error) {
@@ -536,6 +545,7 @@ export class Core {
     try {
       if (orphan) this.#takeAsOrphan();
       else this.#names.take(this.#parent === undefined);
+      this.#runner.take();
       this.#engine.dispatch({ type: "names-taken" });
     } catch (error) {
       const failure = toFailure(error, "ERR_CHILD_FAILED");
@@ -566,6 +576,7 @@ export class Core {
 
   #reclaimNames(): void {
     this.#names.takeEach((error) => this.log("error", error.message));
+    this.#runner.take();
   }
 
   #controlSocket(): ControlSocket | undefined {

@@ -81,11 +81,16 @@ export class Succession {
     return new Set(this.#ready?.used);
   }
 
-  /** Starts the child; how that went is dispatched. */
+  /**
+   * Starts the child; how that went is dispatched.
+   *
+   * @param variables What is put into its environment besides.
+   */
   async start(
     register: SocketRegister,
     greeting: Greeting,
     options: CommandOptions,
+    variables: Readonly<Record<string, string>> = {},
   ): Promise<void> {
     const backend = this.#backend;
     try {
@@ -98,7 +103,8 @@ export class Succession {
       if (this.#over) return;
       const { entries, fds } = register.passOn();
       this.#sockets = entries.length;
-      const environment = { ...env, [ENV_NAME]: formatInvitation(backend.pid) };
+      const invitation = { [ENV_NAME]: formatInvitation(backend.pid) };
+      const environment = { ...env, ...variables, ...invitation };
       this.#isSpawning = true;
       this.#child = await Child.start(backend, { command, cwd, env: environment, fds }, {
         type: "hello",

@@ -16,7 +16,7 @@ const MAY_CALL: Readonly<Record<string, readonly string[]>> = {
   core: ["pure", "command", "backend", "drain", "control", "systemd", "core"],
   serve: ["pure", "backend", "drain", "control", "core", "systemd", "serve"],
   testing: ["pure", "command", "drain", "core", "testing"],
-  cli: ["pure", "command", "control", "core", "systemd", "cli"],
+  cli: ["pure", "command", "backend", "control", "core", "systemd", "cli"],
 };
 
 const PURE = [

@@ -188,6 +188,8 @@ export interface Backend {
    * @returns `undefined` when the C library cannot be asked.
    */
   peerUser?(fd: number): number | undefined;
+  /** Whether this process may write a file, where the runtime would have to ask the user; `true` without such a method. */
+  mayWrite?(path: string): boolean;
   /** Whether a descriptor is a socket. */
   isSocket(fd: number): boolean;
   /** Closes a descriptor that no server took. */

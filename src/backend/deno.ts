@@ -6,6 +6,7 @@
 
 import { closeSync } from "node:fs";
 import { Socket } from "node:net";
+import { dirname } from "node:path";
 import { type BoundAddress, formatAddress, sameBound } from "../address.ts";
 import { collectFacts, type ProcessFacts } from "../command.ts";
 import { UpgradeError } from "../errors.ts";
@@ -23,7 +24,15 @@ import { TransplantingBackend, type TransplantOptions } from "./transplanting.ts
 /** Where the child finds what it is passed. */
 const FIRST_PASSED_FD = 4;
 
-const deno = (globalThis as unknown as { Deno: { version: { deno: string } } }).Deno;
+const deno = (globalThis as unknown as { Deno: DenoGlobal }).Deno;
+
+/** What is used of Deno. */
+interface DenoGlobal {
+  readonly version: { readonly deno: string };
+  readonly permissions: {
+    querySync(wanted: { name: "read" | "write"; path: string }): { readonly state: string };
+  };
+}
 
 class DenoBackend extends TransplantingBackend {
   readonly runtime = "deno";
@@ -88,6 +97,13 @@ class DenoBackend extends TransplantingBackend {
 
   override boundAt(fd: number): Promise<BoundAddress | undefined> {
     return Promise.resolve(boundByLibc(this.#libc, fd));
+  }
+
+  mayWrite(path: string): boolean {
+    const granted = (name: "read" | "write") =>
+      deno.permissions.querySync({ name, path: dirname(path) }).state === "granted";
+    // For the folder, because a file is written beside it first.
+    return granted("write") && granted("read");
   }
 
   override isSocket(fd: number): boolean {

@@ -6,9 +6,10 @@
  */
 
 import type { Command } from "./command.ts";
+import { run } from "./commands/run.ts";
 import { status } from "./commands/status.ts";
 import { stop } from "./commands/stop.ts";
 import { upgrade } from "./commands/upgrade.ts";
 
 /** All commands, in the order of the help. */
-export const COMMANDS: readonly Command[] = [upgrade, status, stop];
+export const COMMANDS: readonly Command[] = [upgrade, status, stop, run];

@@ -6,6 +6,7 @@
 
 import { constants as osConstants } from "node:os";
 import { formatIp } from "./ip.ts";
+import { encodeName } from "./socket_name.ts";
 import { type Libc, LibcError, type SocketInfo, type SocketName } from "./libc.ts";
 import type { Platform, Symbols } from "./platform.ts";
 
@@ -20,6 +21,10 @@ const AF_UNIX = 1;
 const AF_INET = 2;
 const IPPROTO_TCP = 6;
 const IPPROTO_IPV6 = 41;
+/** `linux/prctl.h`. */
+const PR_SET_CHILD_SUBREAPER = 36;
+/** `sys/wait.h`; the same everywhere. */
+const WNOHANG = 1;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const POLLIN = 1;
@@ -380,6 +385,18 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
       bytes.set([0xff, 0xff, 127, 0, 0, 1], 18); // ::ffff:127.0.0.1
       check(symbols.bind(fd, bytes, length), "bind", fd);
     },
+    bind(fd, name) {
+      const { SOL_SOCKET, SO_REUSEADDR, IPV6_V6ONLY, AF_INET6 } = constants;
+      if (!("path" in name)) {
+        const set = (level: number, option: number, value: number) =>
+          check(symbols.setsockopt(fd, level, option, int32(value).bytes, 4), "setsockopt", fd);
+        set(SOL_SOCKET, SO_REUSEADDR, 1);
+        if (socketName(fd).family === AF_INET6) set(IPPROTO_IPV6, IPV6_V6ONLY, 0);
+      }
+      const bytes = encodeName(name, { AF_INET6, hasLength: layout.sockaddrHasLength });
+      const detail = "path" in name ? name.path : `${name.hostname}, ${name.port}`;
+      check(symbols.bind(fd, bytes, bytes.length), "bind", detail);
+    },
     listen(fd, backlog) {
       check(symbols.listen(fd, backlog), "listen", fd);
     },
@@ -472,6 +489,15 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
       linuxOnly("epoll_ctl");
       const ignored = new Uint8Array(layout.epollEvent.size); // not null: Linux before 2.6.9
       check(symbols.epollCtl(epoll, EPOLL_CTL_DEL, fd, ignored), "epoll_ctl", `DEL, ${fd}`);
+    },
+    becomeSubreaper() {
+      linuxOnly("prctl");
+      check(symbols.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl", "PR_SET_CHILD_SUBREAPER");
+    },
+    reap(pid) {
+      const { bytes, get } = int32();
+      // Nothing of errno is asked for: 0 is a child that runs, and -1 none of ours.
+      return symbols.waitpid(pid, bytes, WNOHANG) === pid ? get() : undefined;
     },
   };
   // A binding that swallows errors would make every later answer wrong; find out now. Again, because of the above.

@@ -1,8 +1,10 @@
 /**
- * IP addresses from bytes to text.
+ * IP addresses from bytes to text and back.
  *
  * @module
  */
+
+import { isIPv4, isIPv6 } from "node:net";
 
 /**
  * Prints an address.
@@ -32,4 +34,32 @@ export function formatIp(bytes: Uint8Array): string {
   const text = (part: readonly number[]) => part.map((group) => group.toString(16)).join(":");
   if (start < 0) return text(groups);
   return `${text(groups.slice(0, start))}::${text(groups.slice(start + length))}`;
+}
+
+/**
+ * Reads an address.
+ *
+ * @param text As {@linkcode formatIp} prints it, or any other form of RFC 4291 section 2.2.
+ * @returns Four or sixteen bytes; `undefined` when it is no address, or one with a scope.
+ */
+export function parseIp(text: string): Uint8Array | undefined {
+  if (isIPv4(text)) return Uint8Array.from(text.split("."), Number);
+  if (!isIPv6(text) || text.includes("%")) return undefined;
+  const tail = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(text);
+  const dotted = tail?.[2]?.split(".").map(Number);
+  const colons = dotted === undefined
+    ? text
+    : `${tail?.[1]}${
+      [0, 2].map((i) => (((dotted[i] ?? 0) << 8) | (dotted[i + 1] ?? 0)).toString(16)).join(":")
+    }`;
+  const [before = "", after] = colons.split("::");
+  const groups = (part: string) => part === "" ? [] : part.split(":");
+  const head = groups(before);
+  const rest = groups(after ?? "");
+  const zeros = after === undefined ? 0 : 8 - head.length - rest.length;
+  const all = [...head, ...Array.from({ length: zeros }, () => "0"), ...rest];
+  return Uint8Array.from(all.flatMap((group) => {
+    const value = Number.parseInt(group, 16);
+    return [value >> 8, value & 0xff];
+  }));
 }

@@ -84,6 +84,8 @@ export interface Libc {
   createSocket(family: SocketInfo["family"], type: SocketInfo["type"]): number;
   /** Binds a socket to a free port on loopback; a Unix socket to a free abstract name (Linux, unix(7)). */
   bindAnywhere(fd: number): void;
+  /** Binds a socket to an address, an IPv6 one to IPv4 as well; one of which connections are left can be bound again. */
+  bind(fd: number, name: SocketName): void;
   /** Makes a socket listen. */
   listen(fd: number, backlog: number): void;
   /** All open descriptors, without the one that was needed to find out. */
@@ -114,6 +116,18 @@ export interface Libc {
   epollAdd(epoll: number, fd: number, event: EpollEvent): void;
   /** `epoll_ctl(EPOLL_CTL_DEL)`. Linux. */
   epollDelete(epoll: number, fd: number): void;
+  /**
+   * Makes this process the one to which its descendants fall when their parents end, in place of the system's first
+   * (`PR_SET_CHILD_SUBREAPER` of prctl(2)). Linux.
+   */
+  becomeSubreaper(): void;
+  /**
+   * Takes note of a child's end, so that it does not stay as a zombie (waitpid(2)). Not for those that the runtime has
+   * started: it waits for them itself.
+   *
+   * @returns How it ended, as the system has it; `undefined` while it runs, and when it is no child of this process.
+   */
+  reap(pid: number): number | undefined;
 }
 
 /** A C call failed. */

@@ -84,6 +84,10 @@ export interface Symbols {
   ): number;
   /** `setsockopt(2)`. */
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
+  /** `waitpid(2)`. */
+  waitpid(pid: number, status: Uint8Array, options: number): number;
+  /** `prctl(2)`; Linux only. */
+  prctl(option: number, value: number, third: number, fourth: number, fifth: number): number;
   /** `epoll_ctl(2)`. */
   epollCtl(epoll: number, operation: number, fd: number, event: Uint8Array): number;
 }
@@ -107,6 +111,8 @@ export interface Constants {
   readonly SO_TYPE: number;
   /** Option: whether it listens. */
   readonly SO_ACCEPTCONN: number;
+  /** Option: an address of which connections are left can be bound again. */
+  readonly SO_REUSEADDR: number;
   /** `undefined`: the family is taken from the address. */
   readonly SO_DOMAIN: number | undefined;
   /** Option of level `IPPROTO_IPV6` (`ipv6(7)`). */
@@ -168,6 +174,7 @@ const linuxConstants: Constants = {
   SOL_SOCKET: 1,
   SO_TYPE: 3,
   SO_ACCEPTCONN: 30,
+  SO_REUSEADDR: 2,
   SO_DOMAIN: 39,
   IPV6_V6ONLY: 26,
   peerPid: { level: 1, name: 17, size: 12 }, // SO_PEERCRED: struct ucred { pid, uid, gid }
@@ -184,6 +191,7 @@ const darwinConstants: Constants = {
   SOL_SOCKET: 0xffff,
   SO_TYPE: 0x1008,
   SO_ACCEPTCONN: 0x2,
+  SO_REUSEADDR: 0x4,
   SO_DOMAIN: undefined,
   IPV6_V6ONLY: 27,
   peerPid: { level: 0, name: 2, size: 4 }, // SOL_LOCAL, LOCAL_PEERPID
@@ -253,6 +261,9 @@ export function platform(os: string, arch: string): Platform | undefined {
       getpeername: prototype("getpeername", ["int", "buffer", "buffer"], "int"),
       getsockopt: prototype("getsockopt", ["int", "int", "int", "buffer", "buffer"], "int"),
       setsockopt: prototype("setsockopt", ["int", "int", "int", "buffer", "int"], "int"),
+      waitpid: prototype("waitpid", ["int", "buffer", "int"], "int"),
+      // Variadic; on Linux such integers go where fixed ones go.
+      prctl: linux ? prototype("prctl", ["int", "size", "size", "size", "size"], "int") : undefined,
       epollCtl: linux ? prototype("epoll_ctl", ["int", "int", "int", "buffer"], "int") : undefined,
     },
     constants: linux ? linuxConstants : darwinConstants,
