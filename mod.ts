@@ -32,8 +32,11 @@ export type {
   EnvOverlay,
   Logger,
   SignalOptions,
+  UpgradeMode,
+  UpgradeOptions,
   UpgraderOptions,
 } from "./src/options.ts";
+export type { ExclusiveContext, ExclusiveResource } from "./src/exclusive.ts";
 export type { HandOverOptions, ProduceState, ReceivedState, StateSource } from "./src/hand_over.ts";
 export type { UpgradeRecord } from "./src/history.ts";
 export type { HealthCheck, WatchedChild } from "./src/watch.ts";

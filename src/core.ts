@@ -10,13 +10,15 @@ import { toError, toFailure } from "./child.ts";
 import { ControlSocket } from "./control/control.ts";
 import { metricsText } from "./control/metrics.ts";
 import type { FinishWork, WorkOptions } from "./drain/application.ts";
-import type { DrainReport } from "./drain/drain.ts";
+import type { DrainPlan, DrainReport } from "./drain/drain.ts";
 import { Engine, type OuterEffect } from "./engine.ts";
 import { UpgradeError } from "./errors.ts";
+import { Exclusives } from "./exclusive.ts";
 import { Generations } from "./generations.ts";
 import { Offers, Receiving } from "./hand_over.ts";
 import { Leaving } from "./leaving.ts";
 import {
+  type Event,
   type Failure,
   initialState,
   type LifecycleEvent,
@@ -25,7 +27,12 @@ import {
   type TimerName,
 } from "./machine.ts";
 import { Names, removeSocket } from "./names.ts";
-import { type CommandOptions, MAX_TIMER_MS, type ResolvedOptions } from "./options.ts";
+import {
+  type CommandOptions,
+  MAX_TIMER_MS,
+  type ResolvedOptions,
+  type UpgradeMode,
+} from "./options.ts";
 import type { Parent } from "./parent.ts";
 import { type Frame, type ReadyFrame, tail } from "./protocol.ts";
 import type { UpgradeReport, UpgraderStatus } from "./report.ts";
@@ -60,6 +67,8 @@ export class Core {
   readonly offers: Offers = new Offers();
   /** Application state that the parent hands over. */
   readonly receiving: Receiving;
+  /** What only one process may hold. */
+  readonly exclusives: Exclusives = new Exclusives();
   readonly #backend: Backend;
   readonly #options: ResolvedOptions;
   readonly #parent: Parent | undefined;
@@ -188,11 +197,20 @@ export class Core {
   }
 
   /** See `Upgrader.upgrade`. */
-  async upgrade(overrides: CommandOptions): Promise<UpgradeReport> {
+  async upgrade(
+    overrides: CommandOptions,
+    mode: UpgradeMode = this.#options.mode,
+  ): Promise<UpgradeReport> {
     const { probationMs, maxDraining } = this.#options;
     try {
       return await this.#request((request) => {
         if (this.#engine.state.name === "serving") {
+          if (mode === "parallel" && this.exclusives.size > 0) {
+            this.log(
+              "warn",
+              'what was given to exclusive() is not released in a parallel upgrade; use mode "sequential"',
+            );
+          }
           this.#succession = new Succession(this.#backend, overrides, this.offers, {
             dispatch: (event) => this.#engine.dispatch(event),
             warn: (message) => this.log("warn", message),
@@ -203,6 +221,7 @@ export class Core {
           type: "upgrade-requested",
           request,
           probation: probationMs > 0,
+          sequential: mode === "sequential",
           draining: this.#makeRoom(),
           maxDraining,
         });
@@ -252,13 +271,7 @@ export class Core {
         "Cannot drain: the process still serves; await exit first",
       );
     }
-    const { drainTimeoutMs, drainSpreadMs, webSocketSpreadMs, idleGraceMs } = this.#options;
-    const plan = {
-      timeoutMs: timeoutMs ?? drainTimeoutMs,
-      spreadMs: drainSpreadMs,
-      webSocketSpreadMs,
-      idleGraceMs,
-    };
+    const plan = this.#drainPlan(timeoutMs);
     const { clock } = this.#backend;
     const report = await this.#leaving.begin(
       plan,
@@ -300,6 +313,11 @@ export class Core {
   /** Tells the operator. */
   log(level: "info" | "warn" | "error", message: string): void {
     this.#teller.log(level, message);
+  }
+
+  #drainPlan(timeoutMs: number = this.#options.drainTimeoutMs): DrainPlan {
+    const { drainSpreadMs, webSocketSpreadMs, idleGraceMs } = this.#options;
+    return { timeoutMs, spreadMs: drainSpreadMs, webSocketSpreadMs, idleGraceMs };
   }
 
   #mayListen(): void {
@@ -349,6 +367,7 @@ export class Core {
 
   #duration(timer: TimerName, patient: boolean): number {
     const { upgradeTimeoutMs, probationMs, drainTimeoutMs } = this.#options;
+    if (timer === "pause") return Math.min(upgradeTimeoutMs + drainTimeoutMs, MAX_TIMER_MS);
     if (timer === "upgrade") return upgradeTimeoutMs;
     if (timer === "probation") return probationMs;
     return patient ? Math.min(drainTimeoutMs + KILL_GRACE_MS, MAX_TIMER_MS) : KILL_GRACE_MS;
@@ -356,6 +375,18 @@ export class Core {
 
   #run(effect: OuterEffect): void {
     switch (effect.type) {
+      case "pause-accepting":
+        void this.#pause();
+        break;
+      case "release-resources":
+        void this.#release();
+        break;
+      case "reacquire-resources":
+        void this.#reacquire();
+        break;
+      case "resume-accepting":
+        void this.#resume();
+        break;
       case "spawn":
         void this.#succession?.start(
           this.register,
@@ -436,6 +467,7 @@ export class Core {
         this.#resolveExit(effect.reason);
         break;
       case "dispose":
+        this.exclusives.abort();
         for (const { listener } of this.register.used) listener?.finish();
         for (const dispose of this.#disposers.splice(0)) dispose();
         this.#engine.dispose();
@@ -514,6 +546,94 @@ export class Core {
     } catch (error) {
       this.#engine.dispatch({ type: "open-failed", failure: toFailure(error, "ERR_ADOPT") });
     }
+  }
+
+  /** Runs a step of a sequential upgrade, and tells how it ended unless it was given up meanwhile. */
+  async #step(
+    phase: "pausing" | "releasing" | "resuming",
+    step: (isGivenUp: () => boolean) => Promise<Event>,
+  ): Promise<void> {
+    const succession = this.#succession;
+    const isGivenUp = () => {
+      const { state } = this.#engine;
+      return this.#succession !== succession || state.name !== "upgrading" || state.phase !== phase;
+    };
+    let event: Event;
+    try {
+      event = await step(isGivenUp);
+    } catch (error) {
+      const failure = toFailure(error, "ERR_ABORTED");
+      event = { type: phase === "pausing" ? "pause-failed" : "release-failed", failure };
+    }
+    if (!isGivenUp()) this.#engine.dispatch(event);
+  }
+
+  #pause(): Promise<void> {
+    const succession = this.#succession;
+    return this.#step("pausing", async (isGivenUp) => {
+      const listeners = this.register.used.flatMap(({ listener }) => listener ?? []);
+      const fixed = listeners.find(({ pause }) => pause === undefined);
+      if (fixed !== undefined) {
+        throw new UpgradeError(
+          "ERR_UNSUPPORTED",
+          `Cannot pause the server on ${formatAddress(fixed.bound)}: ${
+            fixed.stays ?? "it cannot be paused"
+          }`,
+        );
+      }
+      // What can fail without the child fails before anybody has to wait.
+      await succession?.prepare(this.#options.command);
+      if (isGivenUp()) return { type: "paused" };
+      const outcomes = await Promise.allSettled(listeners.map((listener) => listener.pause?.()));
+      const failed = outcomes.find(({ status }) => status === "rejected");
+      if (failed?.status === "rejected") throw failed.reason;
+      if (isGivenUp()) {
+        // Whoever gave it up has opened what was paused by then.
+        if (this.#engine.state.name === "serving") await this.#openAll();
+        return { type: "paused" };
+      }
+      const plan = this.#drainPlan();
+      const { clock } = this.#backend;
+      const report = await this.#leaving.pause(plan, clock, () => this.#backend.caughtUp());
+      succession?.paused(report);
+      return { type: "paused" };
+    });
+  }
+
+  #release(): Promise<void> {
+    const succession = this.#succession;
+    return this.#step("releasing", async () => {
+      await this.exclusives.release();
+      succession?.released();
+      return { type: "released" };
+    });
+  }
+
+  #reacquire(): Promise<void> {
+    return this.#step("resuming", async () => {
+      const problem = await this.exclusives.reacquire();
+      if (problem !== null) this.log("error", `Cannot go on as before: ${problem}`);
+      return { type: "reacquired", problem };
+    });
+  }
+
+  async #resume(): Promise<void> {
+    this.exclusives.abort();
+    this.#leaving.resume();
+    try {
+      await this.#openAll();
+    } catch (error) {
+      this.log("error", (error as Error).message);
+    }
+  }
+
+  /** Opens every listener, also behind one that cannot be opened. @throws what the first of those says. */
+  async #openAll(): Promise<void> {
+    let problem: unknown;
+    for (const { listener } of this.register.used) {
+      await listener?.open().catch((error) => problem ??= error);
+    }
+    if (problem !== undefined) throw problem;
   }
 
   /** The value with which the request that is being answered resolves. */

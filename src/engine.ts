@@ -22,6 +22,7 @@ export interface EngineParts {
 }
 
 const EXPIRED: { readonly [T in TimerName]: Event } = {
+  pause: { type: "timeout" },
   upgrade: { type: "timeout" },
   probation: { type: "probation-over" },
   kill: { type: "kill-timeout" },

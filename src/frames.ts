@@ -63,6 +63,12 @@ export interface HelloFrame {
   readonly control?: string;
 }
 
+/** Child to parent: I have read `hello`, and everything that it names is there. */
+export interface JoinedFrame {
+  /** The child knows what it inherits. */
+  readonly type: "joined";
+}
+
 /** Child to parent: I have all I need and I am serving. */
 export interface ReadyFrame {
   /** The child serves. */
@@ -198,6 +204,7 @@ export interface CutFrame {
 /** Any frame of version 1. */
 export type Frame =
   | HelloFrame
+  | JoinedFrame
   | ReadyFrame
   | TakeFrame
   | MoreFrame

@@ -14,12 +14,14 @@ import {
   type RunningDrain,
   watch,
 } from "./drain/drain.ts";
+import { type RunningPause, runPause } from "./drain/pause.ts";
 import { UpgradeError } from "./errors.ts";
 
 /** Everything that is to be finished, and the drain that finishes it. */
 export class Leaving {
   readonly #drainables: NamedDrainable[] = [];
   #drain: RunningDrain | undefined;
+  #pause: RunningPause | undefined;
   #isCut = false;
 
   /** How many connections are open. */
@@ -29,7 +31,7 @@ export class Leaving {
 
   /** How far the drain is; `null` before it has begun. */
   get progress(): DrainReport | null {
-    return this.#drain?.progress() ?? null;
+    return (this.#drain ?? this.#pause)?.progress() ?? null;
   }
 
   /** Watches the connections of a server from now on. */
@@ -57,6 +59,23 @@ export class Leaving {
   }
 
   /**
+   * Lets the connections finish of a process that may go on serving; none is cut.
+   *
+   * @param caughtUp Resolves when every connection that was accepted before is known.
+   * @returns When none is left, or when the time is over.
+   */
+  async pause(plan: DrainPlan, clock: Clock, caughtUp: () => Promise<void>): Promise<DrainReport> {
+    this.#pause = runPause(this.#drainables, plan, clock, caughtUp());
+    return await this.#pause.quiet;
+  }
+
+  /** The process goes on serving. */
+  resume(): void {
+    this.#pause?.end();
+    this.#pause = undefined;
+  }
+
+  /**
    * Begins the drain; a second call only waits for its end.
    *
    * @param caughtUp Resolves when every connection that was accepted before is known.
@@ -69,6 +88,7 @@ export class Leaving {
     over: (report: DrainReport) => void,
   ): Promise<DrainReport> {
     if (this.#drain === undefined) {
+      this.resume();
       this.#drain = runDrain(this.#drainables, plan, clock, caughtUp());
       this.#drain.report.then(over);
       if (this.#isCut) this.#drain.cutNow();

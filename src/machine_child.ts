@@ -5,7 +5,16 @@
  */
 
 import type { Failure, Starting } from "./machine_types.ts";
-import { answer, emit, ignore, refuse, reject, type Row, type Step } from "./machine_rows.ts";
+import {
+  answer,
+  emit,
+  ignore,
+  noChild,
+  refuse,
+  reject,
+  type Row,
+  type Step,
+} from "./machine_rows.ts";
 
 /** Leaves before having become the owner. What was accepted, if anything, is drained by `drain()`. */
 function abandon(state: Starting, because: "stopped" | "aborted", failure: Failure): Step {
@@ -106,15 +115,7 @@ export const starting: Row<"starting"> = {
     "ERR_NOT_READY",
     "Cannot upgrade: the process is not ready yet; call ready() first",
   ),
-  "spawned": ignore("no child was started"),
-  "spawn-failed": ignore("no child was started"),
-  "child-ready": ignore("no child was started"),
-  "child-failed": ignore("no child was started"),
-  "commit-acked": ignore("no child was started"),
-  "child-exited": ignore("no child was started"),
-  "timeout": ignore("no upgrade is running"),
-  "kill-timeout": ignore("no child was told to go"),
-  "probation-over": ignore("no child is on probation"),
+  ...noChild,
   "stop-called": (state) => {
     const failure: Failure = {
       code: "ERR_STOPPED",

@@ -64,10 +64,27 @@ export const lateForStarting: Same<
 /** The parent has ended; nothing depends on it any more. */
 export const gone = (state: State): Step => [state, [emit("parent-gone")]];
 
-/** Events of a child, in the states that have none. */
+/** Events of a sequential upgrade, where none is at that step. */
+export const notPausing: Same<
+  "paused" | "pause-failed" | "released" | "release-failed" | "reacquired"
+> = {
+  "paused": ignore("nothing was being paused"),
+  "pause-failed": ignore("nothing was being paused"),
+  "released": ignore("nothing was being released"),
+  "release-failed": ignore("nothing was being released"),
+  "reacquired": ignore("nothing was being taken back"),
+};
+
+/** Events of an upgrade, in the states that have none. */
 export const noChild: Same<
+  | "paused"
+  | "pause-failed"
+  | "released"
+  | "release-failed"
+  | "reacquired"
   | "spawned"
   | "spawn-failed"
+  | "child-joined"
   | "child-ready"
   | "child-failed"
   | "commit-acked"
@@ -76,8 +93,10 @@ export const noChild: Same<
   | "kill-timeout"
   | "probation-over"
 > = {
+  ...notPausing,
   "spawned": ignore("no child was started"),
   "spawn-failed": ignore("no child was started"),
+  "child-joined": ignore("no child was started"),
   "child-ready": ignore("no child was started"),
   "child-failed": ignore("no child was started"),
   "commit-acked": ignore("no child was started"),

@@ -45,12 +45,15 @@ export interface Failure {
 }
 
 /**
- * An upgrade is under way; this process accepts all the while.
+ * An upgrade is under way; this process accepts all the while, unless the upgrade is a sequential one.
  *
+ * - `pausing`: clients wait in the kernel's queue, the open connections are finishing
+ * - `releasing`: the application lets go of what only one process may hold
  * - `spawning`: the process is being started
  * - `initialising`: it runs and has not said `ready` (state hand-over belongs here)
  * - `committing`: it was told `commit` and has not said `owned`
  * - `aborting`: it was told to go and has not gone
+ * - `resuming`: it is gone, and the application takes back what it has released
  */
 export type Upgrading =
   & {
@@ -59,21 +62,29 @@ export type Upgrading =
     readonly request: RequestId | null;
     /** Whether the child is to be watched before commit. */
     readonly probation: boolean;
+    /** Whether this process has stopped accepting until the outcome is known: a sequential upgrade. */
+    readonly paused: boolean;
   }
   & (
     | { readonly phase: "spawning" | "initialising" | "committing" }
+    | { readonly phase: "pausing" | "releasing"; readonly paused: true }
     | {
       readonly phase: "aborting";
       readonly failure: Failure;
+      /** Whether the child had said that it was ready. */
+      readonly accepted: boolean;
       /** How often patience has ended: 0 after SIGTERM, 1 after SIGKILL. */
       readonly killed: boolean;
     }
+    | { readonly phase: "resuming"; readonly paused: true; readonly failure: Failure }
   );
 
-/** The child is ready and watched; both processes accept. */
+/** The child is ready and watched; both processes accept, or in a sequential upgrade the child alone. */
 export interface Probation {
   readonly name: "probation";
   readonly request: RequestId;
+  /** See {@linkcode Upgrading}. */
+  readonly paused: boolean;
 }
 
 /** Replaced: the successor owns the service, the open connections finish. */
@@ -136,12 +147,25 @@ export type Event =
     readonly type: "upgrade-requested";
     readonly request: RequestId;
     readonly probation: boolean;
+    /** Whether this process is to stop before the child begins. */
+    readonly sequential: boolean;
     /** Older generations that still drain, and how many may. */
     readonly draining: number;
     readonly maxDraining: number;
   }
+  /** Nothing is accepted any more, and the connections are finished or their time is over. */
+  | { readonly type: "paused" }
+  /** A listener cannot be paused, or what is to be started cannot be started. */
+  | { readonly type: "pause-failed"; readonly failure: Failure }
+  /** The application has let go of what only one process may hold. */
+  | { readonly type: "released" }
+  | { readonly type: "release-failed"; readonly failure: Failure }
+  /** The application has taken it back; `problem` says what it could not. */
+  | { readonly type: "reacquired"; readonly problem: string | null }
   | { readonly type: "spawned" }
   | { readonly type: "spawn-failed"; readonly failure: Failure }
+  /** The child has understood what it inherits. */
+  | { readonly type: "child-joined" }
   | { readonly type: "child-ready" }
   /** The child said `fail`, or something that is not the protocol. */
   | { readonly type: "child-failed"; readonly failure: Failure }
@@ -149,7 +173,7 @@ export type Event =
   | { readonly type: "commit-acked" }
   /** The child process has ended. */
   | { readonly type: "child-exited"; readonly failure: Failure }
-  /** `upgradeTimeoutMs` is over. */
+  /** `upgradeTimeoutMs` is over, in a sequential upgrade that of the step. */
   | { readonly type: "timeout" }
   /** A child that was told to go is still there. */
   | { readonly type: "kill-timeout" }
@@ -160,10 +184,18 @@ export type Event =
   | { readonly type: "drained" };
 
 /** The timers of the machine; their lengths are the interpreter's. */
-export type TimerName = "upgrade" | "probation" | "kill";
+export type TimerName = "pause" | "upgrade" | "probation" | "kill";
 
 /** What is to be done, in this order. */
 export type Effect =
+  /** Leave clients in the kernel's queue and let the connections finish; answers with `paused` or `pause-failed`. */
+  | { readonly type: "pause-accepting" }
+  /** Let the application release what only one process may hold; answers with `released` or `release-failed`. */
+  | { readonly type: "release-resources" }
+  /** Let it take back what it has released, if it has; answers with `reacquired`. */
+  | { readonly type: "reacquire-resources" }
+  /** Accept again; a failure is only logged. */
+  | { readonly type: "resume-accepting" }
   /** Start the child and say `hello`; answers with `spawned` or `spawn-failed`. */
   | { readonly type: "spawn" }
   | { readonly type: "send-child"; readonly frame: "probation" | "commit" }
@@ -201,11 +233,15 @@ export type Effect =
 export type LifecycleEvent =
   | "ready"
   | "upgrading"
+  | "paused"
+  | "released"
   | "spawned"
+  | "child-joined"
   | "child-ready"
   | "committing"
   | "upgraded"
   | "upgrade-failed"
+  | "resumed"
   | "stopping"
   | "aborted"
   | "parent-gone"

@@ -43,11 +43,28 @@ export interface CommandOptions {
   readonly cwd?: string;
 }
 
+/**
+ * How the old process and the new one follow each other.
+ *
+ * - `"parallel"`: the new one starts and initialises while the old one serves
+ * - `"sequential"`: the old one pauses accepting, finishes its connections and releases what only one process may hold;
+ *   then the new one starts. Clients wait in the kernel's queue meanwhile
+ */
+export type UpgradeMode = "parallel" | "sequential";
+
+/** Options of `upgrade`. */
+export interface UpgradeOptions extends CommandOptions {
+  /** See {@linkcode UpgradeMode}. @default {the option of `create`} */
+  readonly mode?: UpgradeMode;
+}
+
 /** Environment variables to set; `undefined` removes one. */
 export type EnvOverlay = Readonly<Record<string, string | undefined>>;
 
 /** Options of `Upgrader.create`. */
 export interface UpgraderOptions extends CommandOptions {
+  /** See {@linkcode UpgradeMode}. @default {"parallel"} */
+  readonly mode?: UpgradeMode;
   /** How long a child may take until it has taken over, in milliseconds. @default {60000} */
   readonly upgradeTimeoutMs?: number;
   /** How long open connections may take to finish, in milliseconds; what is left then is cut. @default {30000} */
@@ -107,6 +124,7 @@ export interface UpgraderOptions extends CommandOptions {
 
 /** Options with every default filled in. */
 export interface ResolvedOptions {
+  readonly mode: UpgradeMode;
   readonly upgradeTimeoutMs: number;
   readonly drainTimeoutMs: number;
   readonly drainSpreadMs: number;
@@ -130,6 +148,7 @@ export interface ResolvedOptions {
 export const MAX_TIMER_MS = 2_147_483_647;
 
 const KNOWN: readonly string[] = [
+  "mode",
   "upgradeTimeoutMs",
   "drainTimeoutMs",
   "drainSpreadMs",
@@ -274,6 +293,13 @@ function resolvePolicy(value: unknown): ResolvedOptions["drainingPolicy"] {
   );
 }
 
+/** Checks how generations follow each other. @throws {TypeError} */
+export function checkMode(value: unknown, fallback: UpgradeMode): UpgradeMode {
+  if (value === undefined) return fallback;
+  if (value === "parallel" || value === "sequential") return value;
+  throw new TypeError(`Cannot use mode: expected "parallel" or "sequential", got ${show(value)}`);
+}
+
 /** Checks what `create` and `upgrade` share; what it says is looked at when an upgrade starts. */
 export function checkCommandOptions(options: CommandOptions): CommandOptions {
   const { command, env, cwd } = options;
@@ -343,6 +369,7 @@ export function resolveOptions(options: UpgraderOptions): ResolvedOptions {
     MAX_TIMER_MS,
   );
   return {
+    mode: checkMode(options.mode, "parallel"),
     upgradeTimeoutMs: checkInteger(
       "upgradeTimeoutMs",
       options.upgradeTimeoutMs,

@@ -124,6 +124,7 @@ export class Parent {
         }
         stopWaiting();
         const joined = new Parent(channel, frame);
+        joined.send({ type: "joined" });
         resolve(joined);
         return joined;
       };

@@ -149,6 +149,7 @@ const READERS: { readonly [T in Frame["type"]]: (from: Json) => Extract<Frame, {
     ...(from["offers"] === undefined ? {} : { offers: strings(from, "offers") }),
     ...(from["control"] === undefined ? {} : { control: text(from, "control", 4096) }),
   }),
+  joined: () => ({ type: "joined" }),
   ready: (from) => ({
     type: "ready",
     pid: integer(from, "pid", 1),

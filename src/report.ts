@@ -28,10 +28,18 @@ export interface UpgradeReport {
   readonly stateBytes: number;
   /** From the request until the successor was the owner, in milliseconds. */
   readonly durationMs: number;
+  /** In a sequential upgrade: what became of the connections before the successor was started. */
+  readonly pause?: DrainReport;
   /** When each step was over, in milliseconds after the request. */
   readonly steps: {
+    /** In a sequential upgrade: nothing was accepted any more, and the connections were finished. */
+    readonly pausedMs?: number;
+    /** In a sequential upgrade: the application had released what only one process may hold. */
+    readonly releasedMs?: number;
     /** The process was started and greeted. */
     readonly spawnedMs: number;
+    /** It had read `hello` and found everything there; 0 when it did not say so. */
+    readonly joinedMs: number;
     /** It said that it was ready. */
     readonly readyMs: number;
     /** It was told to take over; after the probation, if there is one. */

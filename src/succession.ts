@@ -6,7 +6,8 @@
 
 import type { Backend } from "./backend/backend.ts";
 import { Child, reportedFailure, toFailure } from "./child.ts";
-import { resolveCommand } from "./command.ts";
+import { resolveCommand, type ResolvedCommand } from "./command.ts";
+import type { DrainReport } from "./drain/drain.ts";
 import type { HandingOver, Offers } from "./hand_over.ts";
 import type { Event } from "./machine.ts";
 import type { CommandOptions } from "./options.ts";
@@ -52,7 +53,12 @@ export class Succession {
   readonly #state: HandingOver;
   #watch: Watch | undefined;
   #owned = false;
+  #command: ResolvedCommand | undefined;
+  #pause: DrainReport | undefined;
+  #pausedMs = 0;
+  #releasedMs = 0;
   #spawnedMs = 0;
+  #joinedMs = 0;
   #readyMs = 0;
   #committedMs = 0;
   #over = false;
@@ -81,6 +87,27 @@ export class Succession {
     return new Set(this.#ready?.used);
   }
 
+  /** Works out what to start, before anything is given up for it. @throws {UpgradeError} `ERR_SPAWN` */
+  async prepare(options: CommandOptions): Promise<void> {
+    this.#command = await this.#resolve(options);
+  }
+
+  /** Nothing is accepted any more. @param report What became of the connections. */
+  paused(report: DrainReport): void {
+    this.#pause = report;
+    this.#pausedMs = this.#elapsed();
+  }
+
+  /** The application has released what only one process may hold. */
+  released(): void {
+    this.#releasedMs = this.#elapsed();
+  }
+
+  #resolve(options: CommandOptions): Promise<ResolvedCommand> {
+    const { facts, env } = this.#backend;
+    return resolveCommand(options, { facts, once: this.#overrides, environment: env });
+  }
+
   /**
    * Starts the child; how that went is dispatched.
    *
@@ -94,11 +121,7 @@ export class Succession {
   ): Promise<void> {
     const backend = this.#backend;
     try {
-      const { command, cwd, env } = await resolveCommand(options, {
-        facts: backend.facts,
-        once: this.#overrides,
-        environment: backend.env,
-      });
+      const { command, cwd, env } = this.#command ?? await this.#resolve(options);
       // The functions of the user took longer than anybody waited.
       if (this.#over) return;
       const { entries, fds } = register.passOn();
@@ -186,6 +209,7 @@ export class Succession {
     if (this.#ready === undefined) return undefined;
     const { generation, pid, runtime, version } = this.#ready;
     const ownedMs = this.#elapsed();
+    const pause = this.#pause;
     return {
       generation,
       pid,
@@ -194,8 +218,11 @@ export class Succession {
       sockets: this.#sockets,
       stateBytes: this.#state.bytes,
       durationMs: ownedMs,
+      ...(pause === undefined ? {} : { pause }),
       steps: {
+        ...(pause === undefined ? {} : { pausedMs: this.#pausedMs, releasedMs: this.#releasedMs }),
         spawnedMs: this.#spawnedMs,
+        joinedMs: this.#joinedMs,
         readyMs: this.#readyMs,
         committedMs: this.#committedMs,
         ownedMs,
@@ -213,6 +240,10 @@ export class Succession {
 
   #heard(frame: Frame): void {
     switch (frame.type) {
+      case "joined":
+        this.#joinedMs = this.#elapsed();
+        this.#tell({ type: "child-joined" });
+        break;
       case "ready":
         this.#ready = frame;
         this.#readyMs = this.#elapsed();

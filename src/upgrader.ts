@@ -17,6 +17,7 @@ import { type Descriptors, descriptorsOf } from "./descriptors.ts";
 import type { FinishWork, WorkOptions } from "./drain/application.ts";
 import type { DrainReport } from "./drain/drain.ts";
 import { UpgradeError } from "./errors.ts";
+import type { ExclusiveResource } from "./exclusive.ts";
 import {
   type HandOverOptions,
   type ProduceState,
@@ -27,10 +28,11 @@ import {
   checkCommandOptions,
   checkInteger,
   checkKeys,
-  type CommandOptions,
+  checkMode,
   MAX_TIMER_MS,
   type ResolvedOptions,
   resolveOptions,
+  type UpgradeOptions,
   type UpgraderOptions,
 } from "./options.ts";
 import { Parent, readInvitation } from "./parent.ts";
@@ -267,13 +269,43 @@ export class Upgrader extends EventTarget {
   /**
    * Starts the next generation and hands over to it.
    *
-   * @param options `command`, `env` and `cwd` for this upgrade only.
+   * @param options `command`, `env`, `cwd` and `mode` for this upgrade only.
    * @returns How it went, once the successor is the owner; this process then drains and leaves.
    * @throws {UpgradeError} With a `code` that tells why; this process then goes on as if nothing had happened.
    */
-  async upgrade(options: CommandOptions = {}): Promise<UpgradeReport> {
-    checkKeys(options, ["command", "env", "cwd"], "the options of upgrade()");
-    return await this.#core.upgrade(checkCommandOptions(options));
+  async upgrade(options: UpgradeOptions = {}): Promise<UpgradeReport> {
+    checkKeys(options, ["command", "env", "cwd", "mode"], "the options of upgrade()");
+    const mode = options.mode === undefined ? undefined : checkMode(options.mode, "parallel");
+    return await this.#core.upgrade(checkCommandOptions(options), mode);
+  }
+
+  /**
+   * Names something that only one process may hold, for sequential upgrades (`mode: "sequential"`).
+   *
+   * Such an upgrade pauses accepting, lets the open connections finish within `drainTimeoutMs`, calls `release`, and only
+   * then starts the successor. What has not finished by then stays open: it is cut within another `drainTimeoutMs` once
+   * the successor owns the service, and served on when the upgrade fails. Then `reacquire` is called, once the child is
+   * gone, and this process accepts again, also when `reacquire` fails or takes longer than `upgradeTimeoutMs`.
+   *
+   * @param name What messages call it.
+   * @param resource `release` lets go of it, `reacquire` takes it back. Several are released in reverse order.
+   * @returns Withdraws it.
+   * @throws {TypeError} When the name is none or taken, or something is no function.
+   *
+   * @example A database that one process may have open
+   * ```ts no-eval
+   * import { DatabaseSync } from "node:sqlite";
+   *
+   * declare const upgrader: import("@changeover/changeover").Upgrader;
+   * const database = new DatabaseSync("/var/lib/app/data.db");
+   * upgrader.exclusive("database", {
+   *   release: () => database.close(),
+   *   reacquire: () => database.open(),
+   * });
+   * ```
+   */
+  exclusive(name: string, resource: ExclusiveResource): () => void {
+    return this.#core.exclusives.add(name, resource);
   }
 
   /**

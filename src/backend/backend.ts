@@ -123,6 +123,12 @@ export interface Listener {
   readonly bound: BoundAddress;
   /** Begins to accept; a listener that was not paused only resolves. Rejects `ERR_ADOPT` on any doubt. */
   open(): Promise<void>;
+  /**
+   * Leaves new clients in the kernel's queue until `open()` is called again; connections are left alone.
+   *
+   * Absent where that cannot be done. Rejects `ERR_UNSUPPORTED` when it turns out so; nothing has changed then.
+   */
+  pause?(): Promise<void>;
   /** Stops accepting for good and lets go of the socket; open connections are left alone. */
   close(): void;
   /** How many connections are open, where the server itself cannot tell. */

@@ -156,8 +156,15 @@ class BunRequests implements NativeRequests {
 
   begin(leave: LeaveTaking): void {
     this.#before = (this.#server as BunServer).pendingRequests;
+    this.#came = 0;
     this.#leave = leave;
     if (Object.keys(this.#options).length > 0) this.#reload?.(this.#wrapped(leave));
+  }
+
+  end(): void {
+    this.#leave = undefined;
+    this.#known.clear();
+    if (Object.keys(this.#options).length > 0) this.#reload?.(this.options);
   }
 
   #wrapped(leave: LeaveTaking): BunOptions {

@@ -38,6 +38,7 @@ import {
 } from "./datagram.ts";
 import {
   adoptNodeServer,
+  type Aside,
   bindError,
   bindNodeServer,
   boundOf,
@@ -97,6 +98,7 @@ export abstract class CommonBackend implements Backend {
     stays: () => instead(this.runtime),
     closeFd: (fd) => this.closeFd(fd),
     stop: (server, fd) => this.stop(server, fd),
+    setAside: (server, fd) => this.setAside(server, fd),
   };
   #everyAddress: Promise<string> | undefined;
 
@@ -112,6 +114,9 @@ export abstract class CommonBackend implements Backend {
   protected stop(server: NodeServer, _fd: number): void {
     closeListener(server);
   }
+
+  /** Stops a `node:net` server from accepting for a while. */
+  protected abstract setAside(server: NodeServer, fd: number): Promise<Aside>;
 
   /** Writes to a descriptor before it returns. */
   protected abstract writeSync(fd: number, bytes: Uint8Array): void;

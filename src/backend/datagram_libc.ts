@@ -100,14 +100,12 @@ function report(socket: unknown, bound: BoundAddress): void {
 
 function listener(
   libc: Libc,
-  { socket, paused, finish }: {
-    readonly socket: unknown;
-    readonly paused: Paused;
-    readonly finish: () => void;
-  },
+  started: { readonly socket: unknown; readonly paused: Paused; readonly finish: () => void },
   bound: BoundAddress,
 ): Listener {
-  const { fd, inode } = paused;
+  const { fd, inode } = started.paused;
+  const { socket, finish } = started;
+  let { paused } = started;
   let state: "paused" | "open" | "closed" = "paused";
   sendOnly(libc, paused);
   return {
@@ -121,6 +119,13 @@ function listener(
       unregister(libc, fd);
       resume(libc, paused);
       state = "open";
+    },
+    // deno-lint-ignore require-await -- a doubt is to be a rejection
+    async pause() {
+      if (state !== "open") return;
+      paused = unregister(libc, fd);
+      sendOnly(libc, paused);
+      state = "paused";
     },
     close() {
       // The application may have closed it, and the number may mean something else by now.

@@ -137,6 +137,13 @@ function listener(
       if (handle.recvStart() < 0) throw refusal(address, "it cannot receive; was it closed?");
       state = "open";
     },
+    pause() {
+      if (state === "open") {
+        handle.recvStop();
+        state = "paused";
+      }
+      return Promise.resolve();
+    },
     close() {
       if (state === "open") handle.recvStop();
       state = "closed";

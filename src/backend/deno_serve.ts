@@ -133,7 +133,12 @@ class DenoRequests implements NativeRequests {
 
   begin(leave: LeaveTaking): void {
     this.#leave = leave;
+    this.#answered = 0;
     for (let entry = this.#newest; entry !== undefined; entry = entry.next) this.#count(entry);
+  }
+
+  end(): void {
+    this.#leave = undefined;
   }
 }
 

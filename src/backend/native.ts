@@ -63,4 +63,6 @@ export interface NativeRequests {
   closeIdle?(): void;
   /** From now on every response passes through `leave`. */
   begin(leave: LeaveTaking): void;
+  /** No response does any more. */
+  end(): void;
 }

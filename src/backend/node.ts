@@ -15,10 +15,11 @@ import { collectFacts, type ProcessFacts } from "../command.ts";
 import { UpgradeError } from "../errors.ts";
 import type { Backend, Listener, ListenTarget } from "./backend.ts";
 import { CommonBackend } from "./common.ts";
+import { copyHandle, type SocketHandle } from "./copied_handle.ts";
 import type { DatagramParts } from "./datagram.ts";
 import { nodeDatagram } from "./datagram_node.ts";
+import { type Aside, listenQuietly, type NodeServer } from "./node_server.ts";
 import { boundInProc } from "./proc_net.ts";
-import type { NodeServer } from "./node_server.ts";
 
 /** `/proc/self/cmdline`, where the system has it (`proc(5)`). */
 export function readCommandLine(): string | undefined {
@@ -37,6 +38,38 @@ export function handleDescriptor(server: NodeServer): number {
     "ERR_ADOPT",
     "Cannot find the descriptor of the server: it has no handle of its own",
   );
+}
+
+/**
+ * Closes the handle of a server and leaves it a copy for which the event loop does not wait: so the server still listens
+ * as far as it knows, tells its address, and does not say that it is closed when its last connection ends.
+ */
+async function setAside(server: NodeServer): Promise<Aside> {
+  const own = server as NodeServer & { _handle: SocketHandle | null };
+  const handle = own._handle;
+  if (handle === null) throw new Error("Cannot pause the server: it was closed");
+  const copy = await copyHandle(handle);
+  if (own._handle !== handle) {
+    copy.close();
+    throw new Error("Cannot pause the server: it was closed");
+  }
+  own._handle = copy;
+  handle.close();
+  // A socket for which nobody waits keeps no process alive.
+  const timer = setInterval(() => {}, 0x7fffffff);
+  return {
+    fd: copy.fd,
+    async resume() {
+      clearInterval(timer);
+      if (own._handle !== copy) throw new Error("Cannot resume the server: it was closed");
+      own._handle = null;
+      // By its number where the handle is a pipe, which listen() does not take. The server's new handle then closes it;
+      // the copy must not.
+      await listenQuietly(server, () => server.listen(copy as never));
+      return handleDescriptor(server);
+    },
+    letGo: () => clearInterval(timer),
+  };
 }
 
 class NodeBackend extends CommonBackend {
@@ -59,6 +92,10 @@ class NodeBackend extends CommonBackend {
 
   protected datagram(target: ListenTarget, parts: DatagramParts): Promise<Listener> {
     return nodeDatagram(target, parts);
+  }
+
+  protected setAside(server: NodeServer): Promise<Aside> {
+    return setAside(server);
   }
 
   protected socketOn(fd: number): Socket {

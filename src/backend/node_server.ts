@@ -23,6 +23,16 @@ export interface NodeServer {
   emit(event: string, ...args: unknown[]): boolean;
 }
 
+/** The socket of a paused server: it is open, and nobody accepts from it. */
+export interface Aside {
+  /** The number to pass on. */
+  readonly fd: number;
+  /** The server accepts again. @returns The number of its socket. */
+  resume(): Promise<number>;
+  /** The server is about to be closed instead. */
+  letGo(): void;
+}
+
 /** What differs between runtimes. */
 export interface NodeServerHooks {
   /** The server whose `listen` is called: the server itself, or one that hands its connections on. */
@@ -35,6 +45,62 @@ export interface NodeServerHooks {
   closeFd(fd: number): void;
   /** Stops a server from accepting and lets go of its socket, without touching its connections. */
   stop(server: NodeServer, fd: number): void;
+  /** Stops a server from accepting for a while. Rejects `ERR_UNSUPPORTED`. */
+  setAside(server: NodeServer, fd: number): Promise<Aside>;
+}
+
+/** An open server that can be paused, resumed and stopped. */
+class OpenServer {
+  readonly #carrier: NodeServer;
+  readonly #hooks: NodeServerHooks;
+  #fd: number;
+  #aside: Aside | undefined;
+  #isOpen = true;
+
+  constructor(carrier: NodeServer, fd: number, hooks: NodeServerHooks) {
+    this.#carrier = carrier;
+    this.#fd = fd;
+    this.#hooks = hooks;
+  }
+
+  get fd(): number {
+    return this.#aside?.fd ?? this.#fd;
+  }
+
+  async pause(): Promise<void> {
+    if (!this.#isOpen || this.#aside !== undefined) return;
+    const aside = await this.#hooks.setAside(this.#carrier, this.#fd);
+    this.#aside = aside;
+    // Stopped meanwhile.
+    if (!this.#isOpen) this.#letGo();
+  }
+
+  async resume(): Promise<void> {
+    const aside = this.#aside;
+    if (aside === undefined || !this.#isOpen) return;
+    this.#fd = await aside.resume();
+    this.#aside = undefined;
+  }
+
+  /** Once: afterwards the number may be somebody else's. */
+  stop(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#letGo();
+    this.#hooks.stop(this.#carrier, this.#fd);
+  }
+
+  /** Ends the server itself. */
+  finish(): void {
+    this.#isOpen = false;
+    this.#letGo();
+    closeListener(this.#carrier);
+  }
+
+  #letGo(): void {
+    this.#aside?.letGo();
+    this.#aside = undefined;
+  }
 }
 
 /** Whether a value has the methods of a `net.Server`. */
@@ -177,22 +243,18 @@ export function openListener(
   }
   const fd = hooks.descriptor(carrier, bound);
   pretendOpen(server, carrier, bound);
-  let accepts = true;
+  const open = new OpenServer(carrier, fd, hooks);
   return {
     server,
-    fd,
+    get fd() {
+      return open.fd;
+    },
     ...(fd < 0 ? { stays: hooks.stays() } : {}),
     bound,
-    open: () => Promise.resolve(),
-    close() {
-      // Once: afterwards the number may be somebody else's.
-      if (accepts) hooks.stop(carrier, fd);
-      accepts = false;
-    },
-    finish() {
-      accepts = false;
-      closeListener(carrier);
-    },
+    open: () => open.resume(),
+    pause: () => open.pause(),
+    close: () => open.stop(),
+    finish: () => open.finish(),
   };
 }
 
@@ -213,16 +275,20 @@ export function adoptNodeServer(
   // To the application it listens now, as one that is bound natively does when `listen` resolves.
   process.nextTick(() => server.emit("listening"));
   let state: "waiting" | "open" | "closed" = "waiting";
+  const opened = new OpenServer(carrier, fd, hooks);
   return {
     server,
-    fd,
+    get fd() {
+      return opened.fd;
+    },
     bound,
     async open() {
+      if (state === "open") await opened.resume();
       if (state !== "waiting") return;
       state = "open";
       unpretend();
       try {
-        await listenQuietly(carrier, fd);
+        await listenQuietly(carrier, () => carrier.listen({ fd }));
       } catch (cause) {
         throw new UpgradeError(
           "ERR_ADOPT",
@@ -241,14 +307,17 @@ export function adoptNodeServer(
       }
       pretendOpen(server, carrier, bound);
     },
+    async pause() {
+      if (state === "open") await opened.pause();
+    },
     close() {
       if (state === "waiting") hooks.closeFd(fd);
-      else if (state === "open") hooks.stop(carrier, fd);
+      else if (state === "open") opened.stop();
       state = "closed";
     },
     finish() {
       if (state === "open") state = "closed";
-      closeListener(carrier);
+      opened.finish();
     },
   };
 }
@@ -280,8 +349,8 @@ export function holdListen(fd: number, adopt: (server: NodeServer) => void): () 
   };
 }
 
-/** Calls `listen({ fd })` without telling the application, which was told when the socket was adopted. */
-function listenQuietly(server: NodeServer, fd: number): Promise<void> {
+/** Makes a server listen without telling the application, which was told when the socket was adopted. */
+export function listenQuietly(server: NodeServer, listen: () => unknown): Promise<void> {
   const own = Object.getOwnPropertyDescriptor(server, "emit");
   const emit = server.emit;
   return new Promise((resolve, reject) => {
@@ -297,7 +366,7 @@ function listenQuietly(server: NodeServer, fd: number): Promise<void> {
       return true;
     };
     try {
-      server.listen({ fd });
+      listen();
     } catch (error) {
       restore();
       reject(error);

@@ -98,3 +98,11 @@ export function cannotPlace(address: Address | BoundAddress, runtime: Runtime): 
     }`,
   );
 }
+
+/** Refuses what would need to take a socket away from a running server, and to give it back. */
+export function cannotPause(runtime: Runtime): UpgradeError {
+  return new UpgradeError(
+    "ERR_UNSUPPORTED",
+    `Cannot pause the servers: on ${runtime} that works on Linux, with calls to the C library; use parallel upgrades here`,
+  );
+}

@@ -361,6 +361,57 @@ export async function registered(libc: Libc, fd: number): Promise<void> {
   }
 }
 
+/** A listening socket that its server does not have for a while. */
+export interface SocketAside {
+  /** Its other number. */
+  readonly fd: number;
+  /** The server has it back, and accepts what waited. */
+  putBack(): void;
+  /** The server does not get it back. */
+  letGo(): void;
+}
+
+/**
+ * Takes a listening socket away from a server that accepts from it.
+ *
+ * Its number refers to a decoy meanwhile: a plain {@linkcode pause} would be followed by whatever the runtime is in the
+ * middle of accepting.
+ *
+ * @param libc The C library.
+ * @param fd The server's descriptor.
+ * @returns The socket, under another number.
+ * @throws {UpgradeError} `ERR_ADOPT` when the event loop does not wait for it; nothing has changed then.
+ */
+export function setAside(libc: Libc, fd: number): SocketAside {
+  const socket = socketInfo(libc, fd);
+  const real = libc.duplicate(fd);
+  let paused: Paused | undefined;
+  try {
+    const decoy = openDecoy(libc, socket);
+    try {
+      paused = pause(libc, fd);
+      libc.replace(decoy, fd);
+    } finally {
+      libc.close(decoy);
+    }
+  } catch (error) {
+    if (paused !== undefined) resume(libc, paused);
+    libc.close(real);
+    throw error;
+  }
+  const taken = paused;
+  return {
+    fd: real,
+    putBack() {
+      libc.replace(real, fd);
+      libc.setCloseOnExec(fd, true);
+      libc.close(real);
+      resume(libc, taken);
+    },
+    letGo: () => libc.close(real),
+  };
+}
+
 /**
  * Gives up a listening socket for good, while the runtime believes that it still has it.
  *

@@ -14,9 +14,17 @@ import { type DatagramParts, refusal } from "./datagram.ts";
 import { libcDatagram } from "./datagram_libc.ts";
 import type { Libc } from "./libc/libc.ts";
 import type { NativeRequests } from "./native.ts";
-import { boundOf, isNodeServer, listening, nodeServerOf, pretend } from "./node_server.ts";
+import {
+  type Aside,
+  boundOf,
+  isNodeServer,
+  listening,
+  type NodeServer,
+  nodeServerOf,
+  pretend,
+} from "./node_server.ts";
 import type { ServeHook } from "./serve_hooks.ts";
-import { cannotPlace, stayingListener } from "./staying.ts";
+import { cannotPause, cannotPlace, stayingListener } from "./staying.ts";
 import {
   boundAddress,
   type ExpectedSocket,
@@ -29,7 +37,9 @@ import {
   registrations,
   resume,
   retire,
+  setAside,
   snapshot,
+  type SocketAside,
   transplant,
 } from "./transplant.ts";
 import { publishUnixPath } from "./unix_path.ts";
@@ -67,7 +77,8 @@ export abstract class TransplantingBackend extends CommonBackend {
       const listener = await super.start(start, target);
       if (listener.sockets === undefined) return listener;
       const requests = this.serveHook.find(listener.server) ?? this.uncaught(listener.server);
-      return requests === undefined ? listener : { ...listener, requests };
+      // Not a copy: its descriptor changes.
+      return requests === undefined ? listener : Object.assign(listener, { requests });
     } finally {
       this.serveHook.close();
     }
@@ -142,6 +153,23 @@ export abstract class TransplantingBackend extends CommonBackend {
     } finally {
       remove();
     }
+  }
+
+  /** A `node:net` server is paused as any other: by its socket. */
+  // deno-lint-ignore require-await -- a doubt is to be a rejection
+  protected override async setAside(_server: NodeServer, fd: number): Promise<Aside> {
+    const { libc } = this;
+    if (libc === undefined) throw cannotPause(this.runtime);
+    const aside = setAside(libc, fd);
+    return {
+      fd: aside.fd,
+      // deno-lint-ignore require-await -- see above
+      async resume() {
+        aside.putBack();
+        return fd;
+      },
+      letGo: () => aside.letGo(),
+    };
   }
 
   protected override datagram(target: ListenTarget, parts: DatagramParts): Promise<Listener> {
@@ -229,6 +257,7 @@ async function pausedSocket(libc: Libc, fd: number): Promise<Paused> {
 function pausedListener(libc: Libc, started: Started, bound: BoundAddress): Listener {
   const { server, paused, deferAccept } = started;
   const { fd } = paused;
+  let aside: SocketAside | undefined;
   const kernel = libc.socket(fd)?.address;
   let state: "paused" | "open" | "retired" | "finished" = "paused";
   const own = nodeServerOf(server);
@@ -236,18 +265,30 @@ function pausedListener(libc: Libc, started: Started, bound: BoundAddress): List
   if (own !== undefined) pretend(own, bound, () => state !== "finished", true);
   return {
     server: own ?? server,
-    fd,
+    get fd() {
+      return aside?.fd ?? fd;
+    },
     bound,
     // deno-lint-ignore require-await -- a doubt is to be a rejection
     async open() {
+      if (aside !== undefined && state === "open") {
+        aside.putBack();
+        aside = undefined;
+      }
       if (state !== "paused") return;
       if (deferAccept !== undefined && bound.kind === "tcp") libc.setDeferAccept(fd, deferAccept);
       resume(libc, paused);
       state = "open";
     },
+    // deno-lint-ignore require-await -- a doubt is to be a rejection
+    async pause() {
+      if (state === "open") aside ??= setAside(libc, fd);
+    },
     close() {
       if (state === "retired" || state === "finished") return;
       state = "retired";
+      aside?.letGo();
+      aside = undefined;
       retire(libc, fd);
     },
     ...(own === undefined && kernel !== undefined ? openConnections(libc, kernel) : {}),

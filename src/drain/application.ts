@@ -34,6 +34,7 @@ class ApplicationDrain implements Drainable {
   readonly #count: () => number;
   readonly #warn: (message: string) => void;
   #state: "open" | "finishing" | "over" = "open";
+  #isRunning = false;
   #changed: (() => void) | undefined;
 
   constructor(
@@ -61,17 +62,26 @@ class ApplicationDrain implements Drainable {
   }
 
   begin({ timeoutMs, spreadMs }: DrainPlan, _clock: Clock): void {
-    this.#state = "finishing";
+    if (this.#state === "open") this.#state = "finishing";
+    // What was begun in a pause that came to nothing, or that ended with it, is still under way or done.
+    if (this.#isRunning || this.#state === "over") return;
+    this.#isRunning = true;
     const context = { signal: this.#abort.signal, timeoutMs, spreadMs };
     new Promise((resolve) => resolve(this.#finish(context))).catch((error) => {
       // To stop at the deadline is what the signal asks for.
-      if (this.#state === "over") return;
+      if (this.#abort.signal.aborted) return;
       const why = error instanceof Error ? error.message : String(error);
       this.#warn(`"${this.#name}" could not finish: ${why}`);
     }).then(() => {
+      this.#isRunning = false;
+      if (this.#state !== "finishing") return;
       this.#state = "over";
       this.#changed?.();
     });
+  }
+
+  resume(): void {
+    this.#state = "open";
   }
 
   onChange(receiver: () => void): void {

@@ -21,6 +21,8 @@ export interface DrainPlan {
   /** Over how long WebSockets are closed. Default: `spreadMs`. */
   readonly webSocketSpreadMs?: number;
   readonly idleGraceMs: number;
+  /** Called at the deadline instead of cutting what is left. */
+  readonly keeps?: () => void;
 }
 
 /** What became of connections; plain numbers. */
@@ -59,8 +61,10 @@ export interface Drainable {
   readonly kind: string;
   /** How many are open. */
   connections(): number;
-  /** Begins to let them go. */
+  /** Begins to let them go. The timers that it starts on this clock end with {@linkcode resume}. */
   begin(plan: DrainPlan, clock: Clock): void;
+  /** Keeps those that are left, as if nothing had begun: the process goes on serving. `begin` may come again. */
+  resume(clock: Clock): void;
   /** Called after `begin` whenever a connection has ended. */
   onChange(receiver: () => void): void;
   /** Destroys what is left. */
@@ -167,7 +171,7 @@ export function runDrain(
   const wait = () => {
     if (hasDeadline || done || !isOpen()) return;
     hasDeadline = true;
-    cancelDeadline = clock.after(plan.timeoutMs, cutNow);
+    cancelDeadline = clock.after(plan.timeoutMs, plan.keeps ?? cutNow);
   };
   wait();
   settled.then(() => {

@@ -174,6 +174,8 @@ export class HttpDrain implements Drainable {
 
   /** What a client sent after the request whose response says goodbye is never answered. */
   #isLast(tracked: Tracked, response: Response, clock: Clock): boolean {
+    // The drain that this was to be a part of came to nothing.
+    if (this.#clock !== clock) return false;
     const since = clock.now() - tracked.turn;
     if (since < 0 || tracked.newest !== response) return false;
     // More requests may lie in what was read together with this one. A client that always has some on the way can only
@@ -200,6 +202,9 @@ export class HttpDrain implements Drainable {
   begin(plan: DrainPlan, clock: Clock): void {
     this.#clock = clock;
     this.#plan = plan;
+    this.#served = 0;
+    this.#closedIdle = 0;
+    this.#closedPolitely = 0;
     const began = clock.now();
     // Evenly over the spread, in the order in which the clients came.
     const all = [...this.#connections];
@@ -214,6 +219,16 @@ export class HttpDrain implements Drainable {
     const pause = (plan.webSocketSpreadMs ?? plan.spreadMs) / Math.max(1, webSockets.length);
     webSockets.forEach((one, index) => one.say(clock, pause * index, plan.idleGraceMs));
     this.#sweep();
+  }
+
+  resume(clock: Clock): void {
+    this.#clock = undefined;
+    this.#plan = undefined;
+    for (const [connection, tracked] of this.#connections) {
+      tracked.due = false;
+      // Its client knows already: nothing is served on it any more.
+      if (tracked.ending) clock.after(LINGER_MS, () => connection.destroy());
+    }
   }
 
   /**

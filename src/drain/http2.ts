@@ -126,12 +126,21 @@ class Http2Drain implements Drainable {
   begin(plan: DrainPlan, clock: Clock): void {
     this.#clock = clock;
     this.#plan = plan;
+    this.#served = 0;
+    this.#closedPolitely = 0;
     const step = plan.spreadMs / Math.max(1, this.#sessions.size);
     let index = 0;
     for (const [session, tracked] of this.#sessions) {
       this.#tellAfter(step * index++, session, tracked);
     }
     this.#http1.begin(plan, clock);
+  }
+
+  resume(clock: Clock): void {
+    this.#clock = undefined;
+    this.#plan = undefined;
+    for (const tracked of this.#sessions.values()) tracked.turn = false;
+    this.#http1.resume(clock);
   }
 
   #tellAfter(ms: number, session: Session, tracked: Tracked): void {

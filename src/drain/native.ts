@@ -31,6 +31,7 @@ export function watchCounted(counted: CountedConnections): Drainable {
       };
       clock.after(INTERVAL_MS, look);
     },
+    resume() {},
     onChange(receiver) {
       changed = receiver;
     },

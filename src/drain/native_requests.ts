@@ -91,10 +91,23 @@ class RequestsDrain implements Drainable {
   begin(plan: DrainPlan, clock: Clock): void {
     this.#clock = clock;
     this.#plan = plan;
+    this.#closedIdle = 0;
+    this.#closedPolitely = 0;
+    this.#toldUnknown = 0;
     this.#began = clock.now();
     this.#requests.begin((response, key) => this.#leave(response, key));
     this.#watch(this.#first ?? this.#sockets.look(), plan.spreadMs);
     this.#tellWebSockets();
+  }
+
+  resume(): void {
+    this.#clock = undefined;
+    this.#plan = undefined;
+    this.#isLooking = false;
+    this.#isClosing = false;
+    this.#requests.end();
+    this.#tracked.clear();
+    this.#swept.clear();
   }
 
   /** Connections get their turns evenly over the spread. */
@@ -120,7 +133,9 @@ class RequestsDrain implements Drainable {
   }
 
   #leave(response: Response, key: string | undefined): Response {
-    const now = (this.#clock as Clock).now();
+    // The drain that this was to be a part of came to nothing.
+    if (this.#clock === undefined) return response;
+    const now = this.#clock.now();
     const tracked = key === undefined ? undefined : this.#tracked.get(key);
     if (tracked !== undefined) tracked.heard = true;
     // Of a connection that is not known the turn is not known either: their share rises over the spread.

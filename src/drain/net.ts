@@ -38,6 +38,7 @@ export function watchNet(server: ConnectionSource): Drainable {
     kind: "net",
     connections: () => connections.size,
     begin() {},
+    resume() {},
     onChange(receiver) {
       changed = receiver;
     },

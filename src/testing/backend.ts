@@ -135,6 +135,11 @@ class MemoryListener implements Listener, FakeListener {
     if (this.state === "paused") this.state = "open";
   }
 
+  // deno-lint-ignore require-await -- a refusal is to be a rejection
+  async pause(): Promise<void> {
+    if (this.state === "open") this.state = "paused";
+  }
+
   close(): void {
     if (this.state === "closed") return;
     this.state = "closed";

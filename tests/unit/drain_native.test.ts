@@ -78,6 +78,9 @@ class FakeServer implements NativeConnections, NativeRequests {
   closeIdle(): void {
     for (const key of this.idle ?? []) this.open_.delete(key);
   }
+  end(): void {
+    this.leave = undefined;
+  }
   begin(leave: LeaveTaking): void {
     this.leave = leave;
   }

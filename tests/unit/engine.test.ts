@@ -23,7 +23,7 @@ function rig(
   const engine: Engine = new Engine(state, {
     clock,
     duration: (timer, patient) =>
-      ({ upgrade: 1000, probation: 500, kill: patient ? 300 : 20 })[timer],
+      ({ pause: 2000, upgrade: 1000, probation: 500, kill: patient ? 300 : 20 })[timer],
     run: (effect) => {
       done.push(effect.type);
       react(effect, engine);
@@ -44,6 +44,7 @@ const UPGRADE: Event = {
   type: "upgrade-requested",
   request: 1,
   probation: false,
+  sequential: false,
   draining: 0,
   maxDraining: 2,
 };
@@ -151,8 +152,10 @@ test("a timer that is started again runs from then on, once", async () => {
     name: "upgrading",
     request: 1,
     probation: false,
+    paused: false,
     phase: "aborting",
     failure: FAILURE,
+    accepted: false,
     killed: false,
   });
   // Twice the same event would start the timer twice; only its second run counts.
@@ -170,6 +173,7 @@ test("a patient timer takes the patient time", async () => {
     name: "upgrading",
     request: 1,
     probation: false,
+    paused: false,
     phase: "committing",
   });
   engine.dispatch({ type: "child-failed", failure: FAILURE });

@@ -33,11 +33,18 @@ const EVENTS: { readonly [E in Event["type"]]: Extract<Event, { type: E }> } = {
     type: "upgrade-requested",
     request: 2,
     probation: false,
+    sequential: false,
     draining: 0,
     maxDraining: 2,
   },
+  "paused": { type: "paused" },
+  "pause-failed": { type: "pause-failed", failure: FAILURE },
+  "released": { type: "released" },
+  "release-failed": { type: "release-failed", failure: FAILURE },
+  "reacquired": { type: "reacquired", problem: null },
   "spawned": { type: "spawned" },
   "spawn-failed": { type: "spawn-failed", failure: SPAWN_FAILURE },
+  "child-joined": { type: "child-joined" },
   "child-ready": { type: "child-ready" },
   "child-failed": { type: "child-failed", failure: FAILURE },
   "commit-acked": { type: "commit-acked" },
@@ -55,16 +62,38 @@ const starting = (
   ready: number | null = 1,
 ): Starting => ({ name: "starting", phase, parent, ready });
 
-const running = (phase: "spawning" | "initialising" | "committing", probation = false): Upgrading =>
-  ({ name: "upgrading", request: 1, probation, phase }) as Upgrading;
+const running = (
+  phase: "pausing" | "releasing" | "spawning" | "initialising" | "committing",
+  probation = false,
+  paused = false,
+): Upgrading => ({ name: "upgrading", request: 1, probation, paused, phase }) as Upgrading;
 
 const aborting = (request: 1 | null, killed: boolean, failure = FAILURE): Upgrading => ({
   name: "upgrading",
   request,
   probation: false,
+  paused: false,
   phase: "aborting",
   failure,
+  accepted: request === null,
   killed,
+});
+
+/** After a pause the request is answered when the process serves again. */
+const paused = (accepted: boolean, killed: boolean, failure = FAILURE): Upgrading => ({
+  ...aborting(null, killed, failure) as Upgrading & { phase: "aborting" },
+  request: 1,
+  paused: true,
+  accepted,
+});
+
+const resuming = (failure: Failure): Upgrading => ({
+  name: "upgrading",
+  request: 1,
+  probation: false,
+  paused: true,
+  phase: "resuming",
+  failure,
 });
 
 const stopping = (
@@ -89,6 +118,21 @@ const STATES = {
   "starting, owning as an orphan": starting("owning", "gone"),
   "starting, owning as an orphan after probation": starting("owning", "gone", null),
   "serving": { name: "serving" },
+  "upgrading, pausing": running("pausing", false, true),
+  "upgrading, pausing for probation": running("pausing", true, true),
+  "upgrading, releasing": running("releasing", false, true),
+  "upgrading, releasing for probation": running("releasing", true, true),
+  "upgrading, spawning after a pause": running("spawning", false, true),
+  "upgrading, spawning for probation after a pause": running("spawning", true, true),
+  "upgrading, initialising after a pause": running("initialising", false, true),
+  "upgrading, initialising for probation after a pause": running("initialising", true, true),
+  "upgrading, committing after a pause": running("committing", false, true),
+  "upgrading, aborting after a pause": paused(false, false),
+  "upgrading, aborting after a pause and ready": paused(true, false),
+  "upgrading, killed after a pause": paused(false, true),
+  "upgrading, killed after a pause and ready": paused(true, true),
+  "upgrading, resuming": resuming(FAILURE),
+  "probation after a pause": { name: "probation", request: 1, paused: true },
   "upgrading, spawning": running("spawning"),
   "upgrading, spawning for probation": running("spawning", true),
   "upgrading, initialising": running("initialising"),
@@ -98,7 +142,7 @@ const STATES = {
   "upgrading, aborting after the answer": aborting(null, false),
   "upgrading, killed": aborting(1, true),
   "upgrading, killed after the answer": aborting(null, true),
-  "probation": { name: "probation", request: 1 },
+  "probation": { name: "probation", request: 1, paused: false },
   "draining": { name: "draining" },
   "stopping": stopping(false, false),
   "stopping with a child": stopping(true, false),
@@ -164,7 +208,36 @@ const INTERRUPT = [
   "kill-child SIGTERM",
   "start-timer kill",
 ];
+const STOP_ALONE = [
+  "clear-timer upgrade",
+  "clear-timer probation",
+  "release-child",
+  "reject 1 ERR_STOPPED",
+  "emit upgrade-failed",
+  ...STOP,
+];
+const RESUME = ["start-timer upgrade", "reacquire-resources"];
+const RESUMED = [
+  "clear-timer upgrade",
+  "resume-accepting",
+  "reject 1 ERR_CHILD_FAILED",
+  "emit upgrade-failed",
+  "emit resumed",
+];
 const NOT_READY = "the child was not ready within upgradeTimeoutMs";
+const TOO_LATE: Failure = {
+  code: "ERR_UPGRADE_TIMEOUT",
+  message:
+    `Cannot upgrade: ${NOT_READY} and was ended; call ready() sooner or raise upgradeTimeoutMs`,
+};
+const NOT_TAKEN: Failure = {
+  code: "ERR_UPGRADE_TIMEOUT",
+  message: "Cannot upgrade: the child did not take over within upgradeTimeoutMs and was ended",
+};
+const ROLLED_BACK = (why: string): Failure => ({
+  code: "ERR_ROLLED_BACK",
+  message: `Cannot keep the child: ${why}; the old process goes on`,
+});
 const ABANDON = ["stop-accepting", "close-inherited"];
 const LEAVE = ["resolve-exit stopped"];
 
@@ -627,7 +700,7 @@ const TRANSITIONS: readonly Row[] = [
       ],
       [`a process that came to be too late is told to go when ${from}`, from, "spawned", from, [
         "abort-child (no)",
-        "kill-child SIGTERM",
+        `kill-child ${killed === undefined ? "SIGKILL" : "SIGTERM"}`,
       ]],
       killed === undefined
         ? [
@@ -700,6 +773,291 @@ const TRANSITIONS: readonly Row[] = [
     "stop-called",
     "stopping with a child",
     ["clear-timer upgrade", "clear-timer probation", ...answer, ...STOP],
+  ]),
+
+  // Sequential upgrades.
+  ...(["", " for probation"] as const).flatMap((how): Row[] => [
+    [
+      `a process that is paused lets go of its resources, in a new time,${how}`,
+      `upgrading, pausing${how}`,
+      "paused",
+      `upgrading, releasing${how}`,
+      ["clear-timer pause", "start-timer upgrade", "emit paused", "release-resources"],
+    ],
+    [
+      `a process that cannot be paused goes on${how}`,
+      `upgrading, pausing${how}`,
+      "pause-failed",
+      resuming(FAILURE),
+      ["clear-timer pause", ...RESUME],
+    ],
+    [
+      `a process that is paused too late goes on${how}`,
+      `upgrading, pausing${how}`,
+      "timeout",
+      resuming({
+        code: "ERR_UPGRADE_TIMEOUT",
+        message:
+          "Cannot upgrade: the process could not be paused within drainTimeoutMs and upgradeTimeoutMs together",
+      }),
+      RESUME,
+    ],
+    [
+      `the child is started once everything is released, in a new time,${how}`,
+      `upgrading, releasing${how}`,
+      "released",
+      `upgrading, spawning${how} after a pause`,
+      ["start-timer upgrade", "emit released", "spawn"],
+    ],
+    [
+      `what cannot be released is taken back${how}`,
+      `upgrading, releasing${how}`,
+      "release-failed",
+      resuming(FAILURE),
+      RESUME,
+    ],
+    [
+      `what is released too late is taken back${how}`,
+      `upgrading, releasing${how}`,
+      "timeout",
+      resuming({
+        code: "ERR_UPGRADE_TIMEOUT",
+        message:
+          "Cannot upgrade: the resources were not released within upgradeTimeoutMs; release them sooner or raise upgradeTimeoutMs",
+      }),
+      RESUME,
+    ],
+    [
+      `a child that was started after a pause may initialise${how}`,
+      `upgrading, spawning${how} after a pause`,
+      "spawned",
+      `upgrading, initialising${how} after a pause`,
+      ["emit spawned"],
+    ],
+    [
+      `what was released is taken back when no process can be started${how}`,
+      `upgrading, spawning${how} after a pause`,
+      "spawn-failed",
+      resuming(SPAWN_FAILURE),
+      [...RECOVER, "release-child", ...RESUME],
+    ],
+    ...(["spawning", "initialising"] as const).flatMap((phase): Row[] => [
+      [
+        `what was released is taken back when the child exits while ${phase}${how}`,
+        `upgrading, ${phase}${how} after a pause`,
+        "child-exited",
+        resuming(EXITED),
+        [...RECOVER, "release-child", ...RESUME],
+      ],
+      [
+        `a child that says fail after a pause is ended first, while ${phase}${how}`,
+        `upgrading, ${phase}${how} after a pause`,
+        "child-failed",
+        "upgrading, aborting after a pause",
+        [...CALL_OFF("no"), "start-timer kill"],
+      ],
+      [
+        `a child that is too late after a pause is ended first, while ${phase}${how}`,
+        `upgrading, ${phase}${how} after a pause`,
+        "timeout",
+        paused(false, false, TOO_LATE),
+        [...CALL_OFF(TOO_LATE.message), "start-timer kill"],
+      ],
+    ]),
+    [
+      `stop ends a process that is pausing${how}`,
+      `upgrading, pausing${how}`,
+      "stop-called",
+      "stopping",
+      [
+        "clear-timer pause",
+        ...RECOVER.slice(0, 2),
+        "release-child",
+        "reject 1 ERR_STOPPED",
+        "emit upgrade-failed",
+        ...STOP,
+      ],
+    ],
+    [
+      `stop ends a process that is releasing${how}`,
+      `upgrading, releasing${how}`,
+      "stop-called",
+      "stopping",
+      STOP_ALONE,
+    ],
+  ]),
+  [
+    "stop ends a process that is resuming",
+    "upgrading, resuming",
+    "stop-called",
+    "stopping",
+    STOP_ALONE,
+  ],
+  [
+    "a ready child is told to take over after a pause",
+    "upgrading, initialising after a pause",
+    "child-ready",
+    "upgrading, committing after a pause",
+    ["emit child-ready", "send-child commit", "emit committing"],
+  ],
+  [
+    "a ready child is watched after a pause when probation is wanted",
+    "upgrading, initialising for probation after a pause",
+    "child-ready",
+    "probation after a pause",
+    ["clear-timer upgrade", "start-timer probation", "send-child probation", "emit child-ready"],
+  ],
+  [
+    "a child that survived its probation after a pause is told to take over",
+    "probation after a pause",
+    "probation-over",
+    "upgrading, committing after a pause",
+    ["clear-timer probation", "start-timer upgrade", "send-child commit", "emit committing"],
+  ],
+  [
+    "a child that has taken over ends the sequential upgrade",
+    "upgrading, committing after a pause",
+    "commit-acked",
+    "draining",
+    [
+      "clear-timer upgrade",
+      "stop-accepting",
+      "leave-names",
+      "release-child",
+      "resolve 1",
+      "resolve-exit upgraded",
+      "emit upgraded",
+    ],
+  ],
+  [
+    "a child that exits after a pause and commit gives everything back",
+    "upgrading, committing after a pause",
+    "child-exited",
+    resuming(EXITED),
+    [...RECOVER, "release-child", "reclaim-names", ...RESUME],
+  ],
+  [
+    "a child that fails after a pause and commit is waited for, and then everything is taken back",
+    "upgrading, committing after a pause",
+    "child-failed",
+    "upgrading, aborting after a pause and ready",
+    [...CALL_OFF("no"), "start-timer kill patiently", "reclaim-names"],
+  ],
+  [
+    "a child that does not take over in time after a pause is waited for",
+    "upgrading, committing after a pause",
+    "timeout",
+    paused(true, false, NOT_TAKEN),
+    [...CALL_OFF(NOT_TAKEN.message), "start-timer kill patiently", "reclaim-names"],
+  ],
+  [
+    "a child that exits in probation after a pause is rolled back",
+    "probation after a pause",
+    "child-exited",
+    resuming({ ...EXITED, ...ROLLED_BACK("it exited") }),
+    [...RECOVER, "release-child", ...RESUME],
+  ],
+  [
+    "a child that fails in probation after a pause is waited for",
+    "probation after a pause",
+    "child-failed",
+    paused(true, false, ROLLED_BACK("no")),
+    [...CALL_OFF(ROLLED_BACK("no").message), "start-timer kill patiently"],
+  ],
+  ...(["", " and ready"] as const).flatMap((how): Row[] => {
+    const recovered = [
+      ...RECOVER,
+      "release-child",
+      ...(how === "" ? [] : ["reclaim-names"]),
+      ...RESUME,
+    ];
+    const from = `upgrading, aborting after a pause${how}` as const;
+    const killed = `upgrading, killed after a pause${how}` as const;
+    return [from, killed].flatMap((state): Row[] => [
+      [
+        `nothing is taken back before the child's end when ${state}`,
+        state,
+        "child-exited",
+        resuming(FAILURE),
+        recovered,
+      ],
+      [
+        `a process that never came to be holds nothing when ${state}`,
+        state,
+        "spawn-failed",
+        resuming(FAILURE),
+        recovered,
+      ],
+      [`a process that came to be too late is told to go when ${state}`, state, "spawned", state, [
+        "abort-child (no)",
+        `kill-child ${state === killed ? "SIGKILL" : "SIGTERM"}`,
+      ]],
+      state === killed
+        ? [
+          `what survives SIGKILL is not waited for when ${state}`,
+          state,
+          "kill-timeout",
+          resuming(FAILURE),
+          recovered,
+        ]
+        : [`a child that does not go is killed when ${state}`, state, "kill-timeout", killed, [
+          "kill-child SIGKILL",
+          "start-timer kill",
+        ]],
+      [
+        `stop leaves the child's last time as it is when ${state}`,
+        state,
+        "stop-called",
+        "stopping with a child",
+        [
+          "clear-timer upgrade",
+          "clear-timer probation",
+          "reject 1 ERR_STOPPED",
+          "emit upgrade-failed",
+          ...STOP,
+        ],
+      ],
+    ]);
+  }),
+  ...([
+    "upgrading, spawning after a pause",
+    "upgrading, spawning for probation after a pause",
+    "upgrading, initialising after a pause",
+    "upgrading, initialising for probation after a pause",
+    "upgrading, committing after a pause",
+    "probation after a pause",
+  ] as const).map((from): Row => [
+    `stop interrupts the upgrade when ${from}`,
+    from,
+    "stop-called",
+    "stopping with a child",
+    [...INTERRUPT, "reject 1 ERR_STOPPED", "emit upgrade-failed", ...STOP],
+  ]),
+  [
+    "a process that has everything back accepts again, and then the caller is told",
+    "upgrading, resuming",
+    "reacquired",
+    "serving",
+    RESUMED,
+  ],
+  [
+    "a process that cannot have everything back in time accepts again",
+    "upgrading, resuming",
+    "timeout",
+    "serving",
+    RESUMED,
+  ],
+  ...([
+    "upgrading, initialising",
+    "upgrading, initialising for probation",
+    "upgrading, initialising after a pause",
+    "upgrading, initialising for probation after a pause",
+  ] as const).map((from): Row => [
+    `that a child has joined is told when ${from}`,
+    from,
+    "child-joined",
+    from,
+    ["emit child-joined"],
   ]),
 
   // Leaving.
@@ -831,6 +1189,46 @@ describe("a request out of turn", () => {
     assert.match(effect.failure.message, /3 older generations .*maxDraining \(2\)/);
   });
 
+  test("a sequential upgrade begins with a pause and its own time", () => {
+    for (const probation of [false, true]) {
+      const [state, effects] = transition(STATES.serving, {
+        ...EVENTS["upgrade-requested"],
+        probation,
+        sequential: true,
+      });
+      const name = `upgrading, pausing${probation ? " for probation" : ""}` as const;
+      assert.deepEqual(state, { ...STATES[name], request: 2 });
+      assert.deepEqual(effects.map(words), [
+        "start-timer pause",
+        "emit upgrading",
+        "pause-accepting",
+      ]);
+    }
+  });
+
+  test("what could not be taken back is told together with why the upgrade failed", () => {
+    const [, effects] = transition(STATES["upgrading, resuming"], {
+      type: "reacquired",
+      problem: "the lock is held",
+    });
+    const rejected = effects.find((effect) => effect.type === "reject");
+    assert.equal(rejected?.failure.message, "no; afterwards the lock is held");
+  });
+
+  test("an upgrade after a failed one that is not over says what is going on", () => {
+    for (
+      const [name, words] of [
+        ["upgrading, aborting after the answer", /its child is still finishing.* try again when/],
+        ["upgrading, resuming", /what was released is being taken back; try again/],
+        ["upgrading, pausing", /lets the open connections finish; wait/],
+      ] as const
+    ) {
+      const [effect] = step(name, "upgrade-requested")[1];
+      assert.ok(effect?.type === "reject");
+      assert.match(effect.failure.message, words);
+    }
+  });
+
   test("an upgrade with probation remembers it", () => {
     const [state] = transition(STATES.serving, {
       ...EVENTS["upgrade-requested"],
@@ -863,7 +1261,7 @@ test("every refusal and failure is a sentence that says what could not be done",
   for (const state of stateNames) {
     for (const event of eventNames) {
       for (const effect of step(state, event)[1]) {
-        if (effect.type !== "reject" || effect.failure.message === "no") continue;
+        if (effect.type !== "reject" || effect.failure.message.startsWith("no")) continue;
         if (effect.failure === EXITED || effect.failure === SPAWN_FAILURE) continue;
         assert.match(effect.failure.message, /^Cannot [a-z ]+: /);
         assert.doesNotMatch(effect.failure.message, /\.$/);
@@ -885,10 +1283,12 @@ interface World {
   readonly state: State;
   readonly waiting: readonly number[];
   readonly timers: readonly string[];
-  readonly accepting: "not yet" | "yes" | "stopped";
+  readonly accepting: "not yet" | "yes" | "paused" | "stopped";
   /** Answers that effects have asked for and that are still to come. */
   readonly opening: boolean;
   readonly naming: boolean;
+  /** What a sequential upgrade waits for. */
+  readonly step: string | null;
   readonly exit: string | null;
   readonly disposed: boolean;
 }
@@ -901,20 +1301,30 @@ function begin(hasParent: boolean): World {
     accepting: "not yet",
     opening: false,
     naming: false,
+    step: null,
     exit: null,
     disposed: false,
   };
 }
 
-const EXPIRIES: Readonly<Record<string, string>> = {
-  "timeout": "upgrade",
-  "kill-timeout": "kill",
+const EXPIRIES: Readonly<Record<string, readonly string[]>> = {
+  "timeout": ["upgrade", "pause"],
+  "kill-timeout": ["kill"],
 };
+
+/** The steps of a sequential upgrade, and how they end. */
+const STEPS: Readonly<Record<string, readonly string[]>> = {
+  "pause-accepting": ["paused", "pause-failed"],
+  "release-resources": ["released", "release-failed"],
+  "reacquire-resources": ["reacquired"],
+};
+const ENDS = Object.values(STEPS).flat();
 
 /** Whether an event can happen now: timers expire only when they run, answers follow questions. */
 function isPossible(world: World, { type }: Event): boolean {
   const timer = EXPIRIES[type];
-  if (timer !== undefined) return world.timers.includes(timer);
+  if (timer !== undefined) return timer.some((name) => world.timers.includes(name));
+  if (ENDS.includes(type)) return STEPS[world.step ?? ""]?.includes(type) ?? false;
   if (type === "opened" || type === "open-failed") return world.opening;
   if (type === "names-taken" || type === "names-failed") return world.naming;
   // Its timer, or a call of confirm().
@@ -925,12 +1335,13 @@ function isPossible(world: World, { type }: Event): boolean {
 function advance(world: World, event: Event): World {
   const waiting = new Set(world.waiting);
   const timers = new Set(world.timers);
-  let { accepting, opening, naming, exit, disposed } = world;
+  let { accepting, opening, naming, step, exit, disposed } = world;
   if ("request" in event) {
     assert.ok(!waiting.has(event.request));
     waiting.add(event.request);
   }
-  if (EXPIRIES[event.type] !== undefined) timers.delete(EXPIRIES[event.type] as string);
+  for (const timer of EXPIRIES[event.type] ?? []) timers.delete(timer);
+  if (ENDS.includes(event.type)) step = null;
   if (event.type === "probation-over") timers.delete("probation");
   if (event.type === "opened" || event.type === "open-failed") opening = false;
   if (event.type === "names-taken" || event.type === "names-failed") naming = false;
@@ -958,6 +1369,24 @@ function advance(world: World, event: Event): World {
       case "stop-accepting":
         accepting = "stopped";
         break;
+      case "pause-accepting":
+        assert.equal(accepting, "yes");
+        accepting = "paused";
+        step = effect.type;
+        break;
+      case "release-resources":
+      case "reacquire-resources":
+        assert.equal(accepting, "paused", "nobody is served while nothing is held");
+        step = effect.type;
+        break;
+      case "resume-accepting":
+        assert.equal(accepting, "paused");
+        accepting = "yes";
+        step = null;
+        break;
+      case "spawn":
+        assert.equal(step, null, "no child before everything is released");
+        break;
       case "take-names":
         assert.notEqual(accepting, "stopped", "names are not taken when nothing is accepted");
         naming = true;
@@ -978,13 +1407,15 @@ function advance(world: World, event: Event): World {
   const leaving = ["draining", "stopping", "exited"].includes(state.name);
   assert.equal(exit !== null, leaving, "exit resolves when the process leaves, and only then");
   assert.equal(accepting === "stopped", leaving, "it accepts until it leaves");
+  const isPaused = "paused" in state && state.paused;
+  assert.equal(accepting === "paused", isPaused, "and in a sequential upgrade until it pauses");
   assert.equal(disposed, state.name === "exited");
 
   // Something always ends a wait.
   const needed = state.name === "probation"
     ? "probation"
     : state.name === "upgrading"
-    ? state.phase === "aborting" ? "kill" : "upgrade"
+    ? state.phase === "aborting" ? "kill" : state.phase === "pausing" ? "pause" : "upgrade"
     : state.name === "stopping" && state.child
     ? "kill"
     : undefined;
@@ -996,6 +1427,7 @@ function advance(world: World, event: Event): World {
     accepting,
     opening,
     naming,
+    step: leaving ? null : step,
     exit,
     disposed,
   };
@@ -1004,13 +1436,20 @@ function advance(world: World, event: Event): World {
 test("in any order of events: each request is answered once, each timer ends, accepting stops for good", () => {
   const kinds = fc.array(fc.constantFrom(...eventNames), { maxLength: 60 });
   fc.assert(
-    fc.property(fc.boolean(), fc.boolean(), kinds, (hasParent, probation, names) => {
+    fc.property(fc.nat(7), kinds, (bits, names) => {
+      const [hasParent, probation, sequential] = [1, 2, 4].map((bit) => (bits & bit) > 0) as [
+        boolean,
+        boolean,
+        boolean,
+      ];
       let world = begin(hasParent);
       let request = 0;
       for (const name of names) {
         let event: Event = EVENTS[name];
         if (event.type === "ready-called") event = { ...event, request: ++request };
-        if (event.type === "upgrade-requested") event = { ...event, request: ++request, probation };
+        if (event.type === "upgrade-requested") {
+          event = { ...event, request: ++request, probation, sequential };
+        }
         if (isPossible(world, event)) world = advance(world, event);
       }
     }),
@@ -1030,7 +1469,12 @@ test("in every reachable state, found by walking all events from both beginnings
     for (const name of eventNames) {
       const variants: Event[] = [EVENTS[name]];
       if (name === "upgrade-requested") {
-        variants.push({ ...EVENTS[name], probation: true }, { ...EVENTS[name], draining: 9 });
+        variants.push(
+          { ...EVENTS[name], probation: true },
+          { ...EVENTS[name], sequential: true },
+          { ...EVENTS[name], probation: true, sequential: true },
+          { ...EVENTS[name], draining: 9 },
+        );
       }
       for (const event of variants) {
         // Number 1 waits at most once, so a second request is number 2, which is always answered at once.

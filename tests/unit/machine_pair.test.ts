@@ -21,6 +21,10 @@ interface Side {
   /** Answers that are to come: from the listeners, or from the system that starts a process. */
   readonly opening: boolean;
   readonly spawning: boolean;
+  /** What a sequential upgrade waits for. */
+  readonly step: string | null;
+  /** Whether it holds what only one process may hold. */
+  readonly holds: boolean;
 }
 
 interface World {
@@ -47,6 +51,8 @@ interface World {
   readonly calledOff: boolean;
   /** Whether the child could not take the names. */
   readonly namesFailed: boolean;
+  /** Whether the application took too long to take back what it had released. */
+  readonly notTakenBack: boolean;
 }
 
 type Draft = { -readonly [K in keyof World]: World[K] };
@@ -55,7 +61,15 @@ type Who = "parent" | "child";
 const FAILURE = { code: "ERR_CHILD_FAILED", message: "no" } as const;
 const EXITED = { code: "ERR_CHILD_EXITED", message: "no" } as const;
 
-const dead = { accepting: false, isAlive: false, timers: [], opening: false, spawning: false };
+const dead = {
+  accepting: false,
+  isAlive: false,
+  timers: [],
+  opening: false,
+  spawning: false,
+  step: null,
+  holds: false,
+};
 
 function begin(): World {
   return {
@@ -68,6 +82,8 @@ function begin(): World {
       isAlive: true,
       opening: false,
       spawning: false,
+      step: null,
+      holds: true,
     },
     child: null,
     toChild: [],
@@ -85,6 +101,7 @@ function begin(): World {
     childReadyCalled: false,
     calledOff: false,
     namesFailed: false,
+    notTakenBack: false,
   };
 }
 
@@ -132,6 +149,24 @@ function dispatch(world: World, who: Who, event: Event, namesFail = false): Worl
         case "stop-accepting":
           change({ accepting: false, opening: false });
           break;
+        case "pause-accepting":
+          change({ accepting: false, step: effect.type });
+          break;
+        case "release-resources":
+          change({ step: effect.type });
+          break;
+        case "reacquire-resources":
+          // What survives SIGKILL is not waited for.
+          assert.ok(
+            !draft.child?.isAlive || draft.signals.includes("SIGKILL"),
+            "nothing is taken back from a child that lives",
+          );
+          change({ step: effect.type });
+          break;
+        case "resume-accepting":
+          if (side().step !== null) draft.notTakenBack = true;
+          change({ accepting: true, step: null });
+          break;
         case "take-names":
           if (namesFail) draft.namesFailed = true;
           else draft.pidFile = who;
@@ -168,7 +203,21 @@ const ON_FRAME: Readonly<Record<FrameType, Event>> = {
   abort: { type: "parent-abort", reason: "called off" },
 };
 
+/** How the steps of a sequential upgrade may end, and whether the process holds its resources then. */
+const ON_STEP: Readonly<Record<string, readonly (readonly [Event, boolean])[]>> = {
+  "pause-accepting": [[{ type: "paused" }, true], [{
+    type: "pause-failed",
+    failure: FAILURE,
+  }, true]],
+  "release-resources": [[{ type: "released" }, false], [{
+    type: "release-failed",
+    failure: FAILURE,
+  }, false]],
+  "reacquire-resources": [[{ type: "reacquired", problem: null }, true]],
+};
+
 const ON_TIMER: Readonly<Record<string, Event>> = {
+  pause: { type: "timeout" },
   upgrade: { type: "timeout" },
   probation: { type: "probation-over" },
   kill: { type: "kill-timeout" },
@@ -194,6 +243,11 @@ function inevitable(world: World): World[] {
         dispatch({ ...world, parent: { ...parent, timers } }, "parent", ON_TIMER[timer] as Event),
       );
     }
+    for (const [event, holds] of ON_STEP[parent.step ?? ""] ?? []) {
+      // A process that was stopped meanwhile has given up the step.
+      const told: World = { ...world, parent: { ...parent, step: null, holds } };
+      next.push(isLeaving(parent) ? told : dispatch(told, "parent", event));
+    }
     if (parent.spawning) {
       const asked: World = { ...world, parent: { ...parent, spawning: false } };
       next.push(dispatch(asked, "parent", { type: "spawn-failed", failure: FAILURE }));
@@ -210,6 +264,8 @@ function inevitable(world: World): World[] {
           isAlive: true,
           opening: false,
           spawning: false,
+          step: null,
+          holds: true,
         },
       };
       if (!over) next.push(dispatch(started, "parent", { type: "spawned" }));
@@ -280,7 +336,7 @@ function inevitable(world: World): World[] {
 }
 
 /** What may come, or not. */
-function possible(world: World, probation: boolean): World[] {
+function possible(world: World, probation: boolean, sequential: boolean): World[] {
   const { parent, child } = world;
   const next: World[] = [];
   if (parent.isAlive) {
@@ -291,6 +347,7 @@ function possible(world: World, probation: boolean): World[] {
           type: "upgrade-requested",
           request: 1,
           probation,
+          sequential,
           draining: 0,
           maxDraining: 2,
         }),
@@ -323,17 +380,24 @@ function possible(world: World, probation: boolean): World[] {
 const owns = (side: Side | null) =>
   side !== null && side.isAlive && side.accepting && side.state.name !== "starting";
 
+/** Whether clients wait in the kernel's queue, for this process or its child. */
+const isPaused = ({ isAlive, state }: Side) => isAlive && "paused" in state && state.paused;
+
 /** What holds at every moment. */
-function always(world: World): void {
+function always(world: World, sequential: boolean): void {
   const { parent, child } = world;
   const untouched = !world.parentStopped && !world.parentCrashed;
   const childLeft = world.childStopped || world.childCrashed;
   // The parent accepts until the child owns the service; what happens to the owner then is the owner's.
   if (untouched && !parent.accepting) {
-    assert.ok(owns(child) || childLeft, "somebody accepts");
+    assert.ok(owns(child) || childLeft || isPaused(parent), "somebody accepts");
   }
   if (untouched && !childLeft) {
-    assert.ok(parent.accepting || child?.accepting, "somebody accepts");
+    assert.ok(parent.accepting || child?.accepting || isPaused(parent), "somebody accepts");
+  }
+  if (sequential && child?.isAlive && !world.signals.includes("SIGKILL")) {
+    assert.ok(!parent.holds, "the child does not start before everything is released");
+    assert.ok(!parent.accepting, "and nobody else accepts meanwhile");
   }
   // A dead parent's sockets are with the child, which stays unless it was told to go.
   if (
@@ -346,7 +410,7 @@ function always(world: World): void {
 }
 
 /** What holds when nothing more comes by itself. */
-function atRest(world: World): void {
+function atRest(world: World, sequential: boolean): void {
   const { parent, child } = world;
   const alive = [parent, ...child === null ? [] : [child]].filter((side) => side.isAlive);
   for (const side of alive) {
@@ -364,6 +428,9 @@ function atRest(world: World): void {
   assert.ok(owners.length <= 1, "there are no two owners");
   if (owners.length === 1) {
     const who = owners[0] === parent ? "parent" : "child";
+    if (sequential && !world.notTakenBack) {
+      assert.ok(owners[0]?.holds, "the owner holds what only one may hold");
+    }
     // A child that is the owner although the file could not be written does without.
     const orphan = who === "child" && world.parentCrashed;
     if (!orphan) assert.equal(world.pidFile, who, "the PID file has the owner's number");
@@ -399,7 +466,7 @@ function story(from: ReadonlyMap<string, string | null>, key: string): string {
 }
 
 /** Walks all worlds. */
-function explore(probation: boolean): number {
+function explore(probation: boolean, sequential: boolean): number {
   const start = begin();
   const from = new Map<string, string | null>([[JSON.stringify(start), null]]);
   const todo = [start];
@@ -407,10 +474,10 @@ function explore(probation: boolean): number {
     const key = JSON.stringify(world);
     let next: World[];
     try {
-      always(world);
+      always(world, sequential);
       next = inevitable(world);
-      if (next.length === 0) atRest(world);
-      next.push(...possible(world, probation));
+      if (next.length === 0) atRest(world, sequential);
+      next.push(...possible(world, probation, sequential));
     } catch (error) {
       (error as Error).message += `\n${story(from, key)}`;
       throw error;
@@ -425,16 +492,18 @@ function explore(probation: boolean): number {
   return from.size;
 }
 
-for (const probation of [false, true]) {
-  test(
-    `parent, child and clock in every order ${
-      probation ? "with" : "without"
-    } probation: one owner, every request answered, the PID file right`,
-    {
-      timeout: 60_000,
-    },
-    () => {
-      assert.ok(explore(probation) > 1000);
-    },
-  );
+for (const sequential of [false, true]) {
+  for (const probation of [false, true]) {
+    test(
+      `parent, child and clock in every order, ${
+        sequential ? "one after the other" : "side by side"
+      } ${
+        probation ? "with" : "without"
+      } probation: one owner, every request answered, the PID file right`,
+      { timeout: 60_000 },
+      () => {
+        assert.ok(explore(probation, sequential) > 1000);
+      },
+    );
+  }
 }

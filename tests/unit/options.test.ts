@@ -26,6 +26,7 @@ describe("resolveOptions", () => {
   test("has a default for everything", () => {
     const { logger, ...rest } = resolveOptions({});
     assert.deepEqual(rest, {
+      mode: "parallel",
       upgradeTimeoutMs: 60_000,
       drainTimeoutMs: 30_000,
       drainSpreadMs: 800,

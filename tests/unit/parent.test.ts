@@ -122,7 +122,7 @@ test("frames reach the parent until it is gone", async () => {
   await played.child.settle();
   parent?.send({ type: "owned" });
   parent?.sendSync({ type: "owned" });
-  assert.deepEqual(played.frames.map(({ type }) => type), ["owned", "fail"]);
+  assert.deepEqual(played.frames.map(({ type }) => type), ["joined", "owned", "fail"]);
 });
 
 test("close ends the channel, and keepAlive says whether it holds the process", async () => {
@@ -136,5 +136,5 @@ test("close ends the channel, and keepAlive says whether it holds the process", 
   await child.settle();
   assert.deepEqual(child.descriptors, []);
   parent?.send({ type: "owned" });
-  assert.deepEqual(played.frames, []);
+  assert.deepEqual(played.frames, [{ type: "joined" }]);
 });

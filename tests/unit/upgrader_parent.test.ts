@@ -102,7 +102,7 @@ describe("an upgrade that succeeds", () => {
       sockets: 1,
       stateBytes: 0,
       durationMs: 100,
-      steps: { spawnedMs: 0, readyMs: 70, committedMs: 70, ownedMs: 100 },
+      steps: { spawnedMs: 0, joinedMs: 0, readyMs: 70, committedMs: 70, ownedMs: 100 },
     };
     assert.deepEqual((await upgrade).value, expected);
     assert.deepEqual(upgrader.status().lastReport, expected);

@@ -1,0 +1,111 @@
+/**
+ * What only one process may hold: an embedded database, a file with a single writer, a device.
+ *
+ * In a sequential upgrade the old process lets go of it before the new one starts, and takes it back when the new one
+ * fails.
+ *
+ * @module
+ */
+
+/** What the application is told when it lets go or takes back. */
+export interface ExclusiveContext {
+  /** Aborted when it has taken longer than `upgradeTimeoutMs`, or when the process is stopped. */
+  readonly signal: AbortSignal;
+}
+
+/** See `Upgrader.exclusive`. */
+export interface ExclusiveResource {
+  /** Lets go of it, once the connections are finished; the successor is started afterwards. */
+  release(context: ExclusiveContext): unknown;
+  /** Takes it back because the upgrade has failed; also called after a `release` that has failed. */
+  reacquire(context: ExclusiveContext): unknown;
+}
+
+interface Held extends ExclusiveResource {
+  readonly name: string;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The resources of this process. */
+export class Exclusives {
+  readonly #held = new Set<Held>();
+  /** Of the last attempt: what `release` was called for, and when that call is over. */
+  #released: { readonly held: Held; readonly over: Promise<unknown> }[] = [];
+  #abort = new AbortController();
+
+  /** How many there are. */
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Adds one. @throws {TypeError} @returns Withdraws it. */
+  add(name: string, resource: ExclusiveResource): () => void {
+    if (typeof name !== "string" || name === "") {
+      throw new TypeError(`Cannot hold ${String(name)}: expected a name`);
+    }
+    const { release, reacquire } = (resource ?? {}) as Partial<ExclusiveResource>;
+    if (typeof release !== "function" || typeof reacquire !== "function") {
+      throw new TypeError(`Cannot hold "${name}": expected functions "release" and "reacquire"`);
+    }
+    if ([...this.#held].some((held) => held.name === name)) {
+      throw new TypeError(`Cannot hold "${name}": the name is taken in this process`);
+    }
+    const held: Held = {
+      name,
+      release: (context) => release.call(resource, context),
+      reacquire: (context) => reacquire.call(resource, context),
+    };
+    this.#held.add(held);
+    return () => void this.#held.delete(held);
+  }
+
+  /** Lets go of all, the last that was added first. @throws {Error} at the first that fails. */
+  async release(): Promise<void> {
+    const { signal } = this.#begin();
+    this.#released = [];
+    for (const held of [...this.#held].reverse()) {
+      const over = new Promise((resolve) => resolve(held.release({ signal })));
+      this.#released.push({ held, over });
+      await over.catch((error) => {
+        throw new Error(`"${held.name}" could not be released: ${messageOf(error)}`, {
+          cause: error,
+        });
+      });
+      // Nobody waits for it any more.
+      if (signal.aborted) return;
+    }
+  }
+
+  /**
+   * Takes back what was released, in the order in which it was added.
+   *
+   * @returns What could not be taken back, and why; `null` when all was.
+   */
+  async reacquire(): Promise<string | null> {
+    const { signal } = this.#begin();
+    const problems: string[] = [];
+    for (const { held, over } of this.#released.splice(0).reverse()) {
+      try {
+        // Never while the application is still letting go of it.
+        await over.catch(() => {});
+        await held.reacquire({ signal });
+      } catch (error) {
+        problems.push(`"${held.name}" could not be taken back: ${messageOf(error)}`);
+      }
+    }
+    return problems.length === 0 ? null : problems.join("; ");
+  }
+
+  /** Tells the application that nobody waits for its answer. */
+  abort(): void {
+    this.#abort.abort(new Error("Cannot wait any longer: the upgrade is over"));
+  }
+
+  #begin(): AbortController {
+    this.abort();
+    return this.#abort = new AbortController();
+  }
+}
