@@ -38,6 +38,7 @@ export type {
   Frame,
   HelloFrame,
   HistoryFrame,
+  JoinedFrame,
   MoreFrame,
   OwnedFrame,
   ProbationFrame,

@@ -56,12 +56,17 @@ describe("resolveOptions", () => {
     );
   });
 
+  test("refuses a mode that is none", () => {
+    assert.throws(() => resolveOptions({ mode: "serial" as never }), /"parallel" or "sequential"/);
+  });
+
   test("keeps what it is told", () => {
     const { backend } = fakeBackend();
     const logger: Logger = { info() {}, warn() {}, error() {} };
     const command = () => ["node"];
     const healthCheck = () => {};
     const resolved = resolveOptions({
+      mode: "sequential",
       upgradeTimeoutMs: 1,
       drainTimeoutMs: 0,
       drainSpreadMs: 0,
@@ -83,6 +88,7 @@ describe("resolveOptions", () => {
       backend,
     });
     assert.deepEqual(resolved, {
+      mode: "sequential",
       upgradeTimeoutMs: 1,
       drainTimeoutMs: 0,
       drainSpreadMs: 0,
