@@ -61,7 +61,10 @@ testPairs(
       const report = await load.stop();
       assert.equal(report.lost, 0, JSON.stringify(report.losses.slice(0, 5)));
       assert.equal(report.consistent, true, report.inconsistencies.join("; "));
-      assert.deepEqual(report.identities.length, 2, "both have answered");
+      // The child gives up once it has answered; on a busy machine that may have been the prober alone.
+      const identities = [...report.identities, ...report.prober?.identities ?? []];
+      const generations = new Set(identities.map(({ identity }) => identity));
+      assert.equal(generations.size, 2, "both have answered");
       assert.match((await chain.get()).text, /^1 /);
       assert.equal(readFileSync(pidFile, "utf8").trim(), String(first.pid));
     } finally {
