@@ -108,7 +108,7 @@ test("a child that is refused its control socket fails the upgrade", limit, asyn
   writeFileSync(path, "precious");
   await after.parent.commit();
   await failed(ready, "ERR_ADDRESS");
-  assert.deepEqual(after.parent.frames.map(({ type }) => type), ["ready", "fail"]);
+  assert.deepEqual(after.parent.frames.map(({ type }) => type), ["joined", "ready", "fail"]);
   assert.equal(await after.upgrader.exit, "stopped");
   await after.upgrader.drain();
   assert.equal(readFileSync(path, "utf8"), "precious");
