@@ -24,6 +24,9 @@ import { TransplantingBackend, type TransplantOptions } from "./transplanting.ts
 /** Where the child finds what it is passed. */
 const FIRST_PASSED_FD = 4;
 
+/** How many numbers are tried before all are looked at. */
+const NEAR = 4;
+
 const deno = (globalThis as unknown as { Deno: DenoGlobal }).Deno;
 
 /** What is used of Deno. */
@@ -40,6 +43,7 @@ class DenoBackend extends TransplantingBackend {
   readonly facts: ProcessFacts;
   protected readonly serveHook: ServeHook = hookDenoServe(deno);
   readonly #libc: Libc;
+  #nextNumber = FIRST_PASSED_FD;
   protected readonly libc: Libc | undefined;
 
   constructor(libc: Libc, transplant: boolean) {
@@ -58,8 +62,14 @@ class DenoBackend extends TransplantingBackend {
     this.facts = { ...collectFacts(readCommandLine), execArgvComplete: false };
   }
 
+  /** Servers are started one after the other, and so are their numbers. */
+  *#numbers(): Iterable<number> {
+    for (let fd = this.#nextNumber; fd < this.#nextNumber + NEAR; fd++) yield fd;
+    yield* this.#libc.openFds();
+  }
+
   protected descriptor(_server: NodeServer, bound: BoundAddress): number {
-    for (const fd of this.#libc.openFds()) {
+    for (const fd of this.#numbers()) {
       const socket = socketAt(this.#libc, fd);
       if (socket?.type !== "stream" || !socket.listening) continue;
       const { address } = socket;
@@ -71,6 +81,7 @@ class DenoBackend extends TransplantingBackend {
       if (!isIt) continue;
       // Deno does not mark the Unix listeners of node:net.
       this.#libc.setCloseOnExec(fd, true);
+      this.#nextNumber = fd + 1;
       return fd;
     }
     throw new UpgradeError(

@@ -19,8 +19,10 @@ import { boundAddress } from "./bound_libc.ts";
 import { type Libc, LibcError, type SocketInfo } from "./libc/libc.ts";
 import {
   doubt,
+  forget,
   pause,
   type Paused,
+  registeredNumber,
   type Registration,
   registrations,
   resume,
@@ -34,6 +36,8 @@ export { boundAddress, pause, type Paused, type Registration, registrations, res
 export interface SocketSnapshot {
   /** Their inodes: numbers are given away again, inodes are not while a socket lives. */
   readonly inodes: ReadonlySet<number>;
+  /** The numbers that come next: a new descriptor gets the lowest one that is free (open(2)). */
+  readonly free: readonly number[];
 }
 
 /** A socket that is looked for; what is left out may be anything. */
@@ -93,7 +97,39 @@ let placeholders = 0;
  * @returns For `findSocket`.
  */
 export function snapshot(libc: Libc): SocketSnapshot {
-  return { inodes: new Set(sockets(libc).values()) };
+  const free = freeNumbers(libc);
+  const last = recent.get(libc);
+  if (last !== undefined && last.inodes.size >= MANY && performance.now() < last.untilMs) {
+    return { inodes: new Set(last.inodes), free };
+  }
+  const inodes = new Set(sockets(libc).values());
+  recent.set(libc, { inodes: new Set(inodes), untilMs: performance.now() + RECENT_MS });
+  return { inodes, free };
+}
+
+/**
+ * Where this many sockets are open, servers are started by the hundred, and asking for every socket before each of them
+ * would make their cost grow with the square of their number (10 ms of CPU time with a thousand). Then a snapshot of a
+ * moment ago does, to which every server that was found is added.
+ */
+const MANY = 64;
+const RECENT_MS = 100;
+const recent = new WeakMap<
+  Libc,
+  { readonly inodes: Set<number>; readonly untilMs: number }
+>();
+
+/** Whoever starts a server opens some other descriptors with it. */
+const NEXT_NUMBERS = 16;
+
+/** The next numbers that are closed now. */
+function freeNumbers(libc: Libc): number[] {
+  const open = [2, 1, 0].find((fd) => libc.isOpen(fd));
+  if (open === undefined) return [];
+  const lowest = libc.duplicate(open);
+  libc.close(lowest);
+  return Array.from({ length: NEXT_NUMBERS }, (_, index) => lowest + index)
+    .filter((fd) => !libc.isOpen(fd));
 }
 
 /**
@@ -140,12 +176,66 @@ export function findSocket(
   before: SocketSnapshot,
   expected: ExpectedSocket,
 ): FoundSocket {
+  return findNear(libc, before, expected) ?? findAnywhere(libc, before, expected);
+}
+
+/** A socket at a number is that of a started server of the expected type. */
+function candidate(
+  libc: Libc,
+  fd: number,
+  { type }: ExpectedSocket,
+): SocketInfo | undefined {
+  const socket = socketAt(libc, fd);
+  return socket?.type === type && (type === "datagram" || socket.listening) ? socket : undefined;
+}
+
+/**
+ * Looks only at the numbers that were the next ones, for what can be nothing else: a socket that was opened since, on the
+ * port that the server tells or the path that it was told.
+ *
+ * @param libc The C library.
+ * @param before Taken before the server was started.
+ * @param expected What the server was told.
+ * @returns `undefined` when it is not there: look everywhere.
+ */
+export function findNear(
+  libc: Libc,
+  before: SocketSnapshot,
+  expected: ExpectedSocket,
+): FoundSocket | undefined {
+  if (expected.told === undefined && expected.path === undefined) return undefined;
+  const near = before.free.flatMap((fd): FoundSocket[] => {
+    const socket = candidate(libc, fd, expected);
+    if (socket === undefined || !matches(socket, expected)) return [];
+    if (expected.told !== undefined && portOf(socket) !== expected.told) return [];
+    try {
+      const inode = libc.inode(fd);
+      return inode === undefined || before.inodes.has(inode) ? [] : [{ fd, inode, socket }];
+    } catch {
+      return []; // Closed meanwhile, by another thread of the runtime.
+    }
+  });
+  const [first, ...others] = near;
+  if (first === undefined || others.some(({ inode }) => inode !== first.inode)) return undefined;
+  recent.get(libc)?.inodes.add(first.inode);
+  return theRegistered(libc, near) ?? first;
+}
+
+/** Two numbers for one socket: the one that the event loop knows is the server's. */
+function theRegistered(libc: Libc, found: readonly FoundSocket[]): FoundSocket | undefined {
+  return found.find(({ fd }) => registrations(libc, fd).length > 0);
+}
+
+function findAnywhere(
+  libc: Libc,
+  before: SocketSnapshot,
+  expected: ExpectedSocket,
+): FoundSocket {
   const fresh: FoundSocket[] = [];
   for (const [fd, inode] of sockets(libc)) {
     if (before.inodes.has(inode)) continue;
-    const socket = socketAt(libc, fd);
-    if (socket?.type !== expected.type || (socket.type === "stream" && !socket.listening)) continue;
-    fresh.push({ fd, inode, socket });
+    const socket = candidate(libc, fd, expected);
+    if (socket !== undefined) fresh.push({ fd, inode, socket });
   }
   // A port that no socket has is something else that is called "port".
   const told = fresh.filter(({ socket }) => portOf(socket) === expected.told);
@@ -160,8 +250,8 @@ export function findSocket(
   if (others.some(({ inode }) => inode !== first.inode)) {
     throw doubt(`more than one new ${expected.type} socket fits; new are: ${seen}`);
   }
-  // Two numbers for one socket: the one that the event loop knows is the server's.
-  return matching.find(({ fd }) => registrations(libc, fd).length > 0) ?? first;
+  recent.get(libc)?.inodes.add(first.inode);
+  return theRegistered(libc, matching) ?? first;
 }
 
 /**
@@ -172,10 +262,7 @@ export function findSocket(
  * @returns That number or a duplicate of it; `undefined` when the event loop waits for none.
  */
 export function findTaken(libc: Libc, inherited: number): number | undefined {
-  const inode = socketInode(libc, inherited);
-  return [...sockets(libc)].find(([fd, other]) =>
-    other === inode && registrations(libc, fd).length > 0
-  )?.[0];
+  return registeredNumber(libc, socketInode(libc, inherited));
 }
 
 function portOf({ address }: SocketInfo): number | undefined {
@@ -427,7 +514,7 @@ export function setAside(libc: Libc, fd: number): SocketAside {
  */
 export function retire(libc: Libc, fd: number): void {
   const socket = socketInfo(libc, fd);
-  unregister(libc, fd);
+  forget(libc, fd);
   if (socket.type === "datagram") return;
   const decoy = openDecoy(libc, socket);
   try {

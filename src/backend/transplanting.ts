@@ -28,6 +28,7 @@ import { cannotPause, cannotPlace, stayingListener } from "./staying.ts";
 import {
   boundAddress,
   type ExpectedSocket,
+  findNear,
   findSocket,
   findTaken,
   pause,
@@ -137,12 +138,15 @@ export abstract class TransplantingBackend extends CommonBackend {
       if (adopted !== undefined) return adopted;
       try {
         await this.untilListening(server, address);
-        const own = findTaken(libc, fd) ?? findSocket(libc, before, {
+        const expected: ExpectedSocket = {
           type: "stream",
           ...(at.path === undefined
             ? { hostname: at.hostname as string, told: toldPort(server) }
             : { path: at.path }),
-        }).fd;
+        };
+        // In this order because the first is cheap; a server that took the socket opened none.
+        const own = findNear(libc, before, expected)?.fd ?? findTaken(libc, fd) ??
+          findSocket(libc, before, expected).fd;
         if (registrations(libc, own).length === 0) await registered(libc, own);
         const { paused, deferAccept } = transplant(libc, own, fd);
         return pausedListener(libc, { server, paused, deferAccept }, bound);
