@@ -76,17 +76,25 @@ async function saturate({ port, tls, connections, ms }: SaturateOrder): Promise<
   }
 }
 
-/** How long a response is; a few are asked for first, because headers such as `date` come in later. */
+const FIRST_LIMIT_MS = 15_000;
+const QUIET_MS = 30;
+
+/** How long a response is: as much as comes before it is quiet. */
 async function firstLength(socket: Socket): Promise<number> {
   let length = 0;
-  for (let n = 0; n < 3; n++) {
-    length = 0;
-    const onData = (bytes: Uint8Array) => length += bytes.length;
-    socket.on("data", onData);
-    socket.write(REQUEST);
-    await sleep(20);
-    socket.off("data", onData);
+  let lastMs = performance.now();
+  const onData = (bytes: Uint8Array) => {
+    length += bytes.length;
+    lastMs = performance.now();
+  };
+  socket.on("data", onData);
+  socket.write(REQUEST);
+  const begun = performance.now();
+  while (length === 0 || performance.now() - lastMs < QUIET_MS) {
+    if (performance.now() - begun > FIRST_LIMIT_MS) break;
+    await sleep(5);
   }
+  socket.off("data", onData);
   if (length === 0) throw new Error("Cannot measure: the server does not answer");
   return length;
 }

@@ -15,7 +15,7 @@ import { endSessions } from "../measure/processes.ts";
 import { newestNode } from "./graceful.ts";
 import { type Peer, type Service, STOP_MS } from "./peer.ts";
 import { freePort } from "./port.ts";
-import { serverPath } from "./program.ts";
+import { environment, serverPath } from "./program.ts";
 
 /** The version that is measured. */
 export const PM2_VERSION = "7.0.4";
@@ -61,15 +61,13 @@ function install(): string | undefined {
 async function start(node: string): Promise<Service> {
   const home = temporaryFolder();
   const port = await freePort();
-  const env = {
-    ...process.env,
+  const env = environment({
     PM2_HOME: home,
     PATH: `${dirname(node)}:${process.env["PATH"]}`,
     PORT: String(port),
     WEB_SOCKETS: "1",
-    NO_COLOR: "1",
     PM2_DISCRETE_MODE: "true",
-  };
+  });
   const sessions = new Set<number>();
   const pm2 = (...args: string[]) => run(node, [installed!, ...args], env);
   const owes = () => {

@@ -103,7 +103,20 @@ export class Program {
   }
 }
 
-function environment(env: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
-  const { CHANGEOVER: _, NODE_TEST_CONTEXT: __, FORCE_COLOR: ___, ...rest } = process.env;
+/** What would change how a server starts; NODE_EXTRA_CA_CERTS for one makes Node read certificates. */
+const LEFT_OUT = [
+  "CHANGEOVER",
+  "FORCE_COLOR",
+  "NODE_COMPILE_CACHE",
+  "NODE_EXTRA_CA_CERTS",
+  "NODE_OPTIONS",
+  "NODE_TEST_CONTEXT",
+];
+
+/** The environment of every server of the benchmark. */
+export function environment(env: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  const rest = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !LEFT_OUT.includes(name)),
+  );
   return { ...rest, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...env };
 }
