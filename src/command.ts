@@ -12,6 +12,7 @@ import { childEnvironment } from "./command_environment.ts";
 import { below, type FileProbes, fileProbes, findProgram } from "./command_files.ts";
 import { ownCommandLine, type ProcessFacts } from "./command_line.ts";
 import { scriptOf } from "./command_script.ts";
+import { readEnvFiles } from "./command_env_file.ts";
 import { UpgradeError } from "./errors.ts";
 import type { CommandOptions } from "./options.ts";
 
@@ -31,6 +32,8 @@ export interface CommandContext {
   readonly facts: ProcessFacts;
   /** Options of this one upgrade: `command` and `cwd` replace the lasting ones, `env` is merged over theirs. */
   readonly once?: CommandOptions;
+  /** Names of variables that the lasting `envFile` had when this process was started. */
+  readonly envFileNames?: ReadonlySet<string>;
   /**
    * The environment of this process.
    *
@@ -83,7 +86,12 @@ export async function resolveCommand(
     );
   }
 
-  const overlays = [await ask("env", options.env ?? {}), await ask("env", once.env ?? {})];
+  const overlays = [
+    readEnvFiles(options.envFile, cwd, context.envFileNames),
+    readEnvFiles(once.envFile, cwd),
+    await ask("env", options.env ?? {}),
+    await ask("env", once.env ?? {}),
+  ];
   const env = childEnvironment(currentEnvironment(context), { overlays, cwd });
 
   const source = once.command ?? options.command;

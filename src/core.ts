@@ -7,11 +7,13 @@
 import { type Address, formatAddress, identityOf, parseBoundAddress } from "./address.ts";
 import type { Backend, Disposer, Listener, StartServer } from "./backend/backend.ts";
 import { toError, toFailure } from "./child.ts";
+import { below } from "./command_files.ts";
 import { ControlSocket } from "./control/control.ts";
 import { metricsText } from "./control/metrics.ts";
 import type { FinishWork, WorkOptions } from "./drain/application.ts";
 import type { DrainPlan, DrainReport } from "./drain/drain.ts";
 import { Engine, type OuterEffect } from "./engine.ts";
+import { namesInEnvFiles } from "./command_env_file.ts";
 import { UpgradeError } from "./errors.ts";
 import { Exclusives } from "./exclusive.ts";
 import { Generations } from "./generations.ts";
@@ -85,6 +87,7 @@ export class Core {
   readonly #generations: Generations;
   #lastRequest = 0;
   #succession: Succession | undefined;
+  readonly #envFileNames: ReadonlySet<string>;
   #stopSignals = 0;
   #hasAccepted = false;
 
@@ -98,6 +101,8 @@ export class Core {
     const { parent } = from;
     this.#backend = backend;
     this.#options = options;
+    const { envFile, cwd = "" } = options.command;
+    this.#envFileNames = namesInEnvFiles(envFile, below(backend.facts.cwd, cwd));
     this.#parent = parent;
     const hello = parent?.hello;
     this.generation = hello?.generation ?? 1;
@@ -216,6 +221,7 @@ export class Core {
             warn: (message) => this.log("warn", message),
             cut: (pid) => this.#cut(pid),
           });
+          this.#succession.envFileNames = this.#envFileNames;
         }
         this.#engine.dispatch({
           type: "upgrade-requested",

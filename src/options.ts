@@ -33,6 +33,13 @@ export interface CommandOptions {
    * @default {the command line of this process, un-realpathed}
    */
   readonly command?: readonly string[] | (() => readonly string[] | Promise<readonly string[]>);
+  /**
+   * File of environment variables, or several, read again at each upgrade and merged over the current environment before
+   * `env`; what was taken out of it is removed. Below `cwd` unless absolute, so that a symlinked release is followed.
+   *
+   * @default {none}
+   */
+  readonly envFile?: string | readonly string[];
   /** Merged over the current environment. */
   readonly env?: EnvOverlay | (() => EnvOverlay | Promise<EnvOverlay>);
   /**
@@ -167,6 +174,7 @@ const KNOWN: readonly string[] = [
   "backend",
   "command",
   "env",
+  "envFile",
   "cwd",
 ];
 
@@ -302,7 +310,7 @@ export function checkMode(value: unknown, fallback: UpgradeMode): UpgradeMode {
 
 /** Checks what `create` and `upgrade` share; what it says is looked at when an upgrade starts. */
 export function checkCommandOptions(options: CommandOptions): CommandOptions {
-  const { command, env, cwd } = options;
+  const { command, env, envFile, cwd } = options;
   if (
     command !== undefined && typeof command !== "function" &&
     !(Array.isArray(command) && command.length > 0 &&
@@ -320,9 +328,17 @@ export function checkCommandOptions(options: CommandOptions): CommandOptions {
   if (cwd !== undefined && (typeof cwd !== "string" || cwd === "")) {
     throw new TypeError(`Cannot use cwd: expected the path of a folder, got ${show(cwd)}`);
   }
+  const files = typeof envFile === "string" ? [envFile] : envFile;
+  const isPath = (path: unknown) => typeof path === "string" && path !== "" && !path.includes("\0");
+  if (files !== undefined && !(Array.isArray(files) && files.every(isPath))) {
+    throw new TypeError(
+      `Cannot use envFile: expected the path of a file or a list of them, got ${show(envFile)}`,
+    );
+  }
   return {
     ...(command === undefined ? {} : { command }),
     ...(env === undefined ? {} : { env }),
+    ...(envFile === undefined ? {} : { envFile }),
     ...(cwd === undefined ? {} : { cwd }),
   };
 }

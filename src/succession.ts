@@ -9,7 +9,7 @@ import { Child, reportedFailure, toFailure } from "./child.ts";
 import { resolveCommand, type ResolvedCommand } from "./command.ts";
 import type { DrainReport } from "./drain/drain.ts";
 import type { HandingOver, Offers } from "./hand_over.ts";
-import type { Event } from "./machine.ts";
+import type { Event, Failure } from "./machine.ts";
 import type { CommandOptions } from "./options.ts";
 import {
   ENV_NAME,
@@ -53,6 +53,8 @@ export class Succession {
   readonly #state: HandingOver;
   #watch: Watch | undefined;
   #owned = false;
+  /** Names of variables that `envFile` had when this process was started. */
+  envFileNames: ReadonlySet<string> | undefined;
   #command: ResolvedCommand | undefined;
   #pause: DrainReport | undefined;
   #pausedMs = 0;
@@ -105,7 +107,13 @@ export class Succession {
 
   #resolve(options: CommandOptions): Promise<ResolvedCommand> {
     const { facts, env } = this.#backend;
-    return resolveCommand(options, { facts, once: this.#overrides, environment: env });
+    const { envFileNames } = this;
+    return resolveCommand(options, {
+      facts,
+      once: this.#overrides,
+      environment: env,
+      ...(envFileNames === undefined ? {} : { envFileNames }),
+    });
   }
 
   /**
@@ -128,6 +136,12 @@ export class Succession {
       this.#sockets = entries.length;
       const invitation = { [ENV_NAME]: formatInvitation(backend.pid) };
       const environment = { ...env, ...variables, ...invitation };
+      const said = backend.markStderr?.();
+      // What it said itself is more to the point than the end of a file in which others write, too.
+      const withOutput = (failure: Failure): Failure => {
+        const output = failure.childOutput ?? said?.() ?? "";
+        return output === "" ? failure : { ...failure, childOutput: output };
+      };
       this.#isSpawning = true;
       this.#child = await Child.start(backend, { command, cwd, env: environment, fds }, {
         type: "hello",
@@ -138,8 +152,8 @@ export class Succession {
         ...greeting,
       }, {
         frame: (frame) => this.#heard(frame),
-        failed: (failure) => this.#tell({ type: "child-failed", failure }),
-        exited: (failure) => this.#tell({ type: "child-exited", failure }),
+        failed: (failure) => this.#tell({ type: "child-failed", failure: withOutput(failure) }),
+        exited: (failure) => this.#tell({ type: "child-exited", failure: withOutput(failure) }),
       });
       if (this.#over) {
         // It came to be after everybody had given it up; it must not be left behind.

@@ -11,6 +11,7 @@ import { type AddressInput, parseAddress, parseDatagramAddress } from "./address
 import type { Backend, Runtime, StartServer } from "./backend/backend.ts";
 import { loadBackend } from "./backend/load.ts";
 import { toFailure } from "./child.ts";
+import { findWrapper, wrapperWarning } from "./command_wrapper.ts";
 import { checkPath } from "./control/path.ts";
 import { Core, failFrame } from "./core.ts";
 import { type Descriptors, descriptorsOf } from "./descriptors.ts";
@@ -113,6 +114,10 @@ export class Upgrader extends EventTarget {
       const backend = options?.backend ?? await loadBackend();
       const warnings: string[] = [];
       const invitation = readInvitation(backend, (message) => warnings.push(message));
+      if (invitation === undefined) {
+        const wrapper = findWrapper(backend.parentPid(), (pid) => backend.processLine?.(pid));
+        if (wrapper !== undefined) warnings.push(wrapperWarning(wrapper));
+      }
       if (invitation !== undefined) {
         parent = await Parent.join(backend, invitation);
         if (parent === undefined) {
@@ -269,12 +274,12 @@ export class Upgrader extends EventTarget {
   /**
    * Starts the next generation and hands over to it.
    *
-   * @param options `command`, `env`, `cwd` and `mode` for this upgrade only.
+   * @param options `command`, `env`, `envFile`, `cwd` and `mode` for this upgrade only.
    * @returns How it went, once the successor is the owner; this process then drains and leaves.
    * @throws {UpgradeError} With a `code` that tells why; this process then goes on as if nothing had happened.
    */
   async upgrade(options: UpgradeOptions = {}): Promise<UpgradeReport> {
-    checkKeys(options, ["command", "env", "cwd", "mode"], "the options of upgrade()");
+    checkKeys(options, ["command", "env", "envFile", "cwd", "mode"], "the options of upgrade()");
     const mode = options.mode === undefined ? undefined : checkMode(options.mode, "parallel");
     return await this.#core.upgrade(checkCommandOptions(options), mode);
   }

@@ -168,6 +168,12 @@ export interface Backend {
    * @returns `undefined` when that cannot be learnt.
    */
   startedAt(pid: number): string | undefined;
+  /** How a process was started, and by whom; `undefined` when that cannot be learnt. */
+  processLine?(
+    pid: number,
+  ): { readonly cmdline: readonly string[]; readonly parentPid: number } | undefined;
+  /** Remembers where standard error ends. @returns Reads what was written since, where that can be read. */
+  markStderr?(): () => string;
   /** Sends a signal to a process; false when there is none. */
   kill(pid: number, signal: string): boolean;
   /** What this process was started with: for `command.ts`. */

@@ -54,6 +54,7 @@ import {
 } from "./node_server.ts";
 import { boundInProc } from "./proc_net.ts";
 import { instead } from "./staying.ts";
+import { markStderr } from "./stderr_tail.ts";
 import { checkUnixPath, publishUnixPath } from "./unix_path.ts";
 
 const clock: Clock = {
@@ -140,6 +141,23 @@ export abstract class CommonBackend implements Backend {
 
   startedAt(pid: number): string | undefined {
     return this.#stat(pid)?.[19];
+  }
+
+  processLine(pid: number): { readonly cmdline: string[]; readonly parentPid: number } | undefined {
+    const parentPid = Number(this.#stat(pid)?.[1]);
+    if (!Number.isInteger(parentPid)) return undefined;
+    try {
+      const cmdline = this.readFile(`/proc/${pid}/cmdline`).split("\0").filter((text) =>
+        text !== ""
+      );
+      return { cmdline, parentPid };
+    } catch {
+      return undefined;
+    }
+  }
+
+  markStderr(): () => string {
+    return markStderr();
   }
 
   /** The fields of `/proc/<pid>/stat` after the name of the program, from `state` on; see proc(5). */
