@@ -1,4 +1,4 @@
-// Runs on: node22, node26, deno, bun
+// Runs on: node26, deno, bun
 import assert from "node:assert/strict";
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -138,3 +138,29 @@ test(
     await until("the first generation has ended by itself", () => !isRunning(pid));
   },
 );
+
+test("whoever asks while owners change is answered, every time", limit, async (t) => {
+  const { path, chain } = await started(t);
+  let over = false;
+  const generations = new Set<number>();
+  const ask = async () => {
+    while (!over) {
+      const { status, json } = await control(path, "GET", "/status");
+      assert.equal(status, 200);
+      generations.add(json.generation);
+    }
+  };
+  const asking = Promise.all(Array.from({ length: 4 }, ask));
+  // A rejection is looked at below, and is to end the loop here.
+  asking.catch(() => over = true);
+  for (let generation = 2; generation <= 4 && !over; generation++) {
+    const { status, json } = await control(path, "POST", "/upgrade");
+    assert.deepEqual([status, json.report?.generation], [200, generation]);
+    await until("the successor has answered", () => over || generations.has(generation));
+  }
+  over = true;
+  await asking;
+  assert.deepEqual([...generations].sort(), [1, 2, 3, 4]);
+  await control(path, "POST", "/stop");
+  await chain.event("drained", 4);
+});
