@@ -46,10 +46,10 @@ test(
     assert.equal(upgraded.json.ok, true);
     assert.equal(upgraded.json.report.generation, 2);
     const told = await follower.ended;
-    assert.deepEqual(
-      told.map(({ event }) => event),
-      ["status", "upgrading", "spawned", "child-ready", "committing", "upgraded"],
-    );
+    const steps = ["status", "upgrading", "spawned", "child-ready", "committing", "upgraded"];
+    const names = told.map(({ event }) => event);
+    assert.deepEqual(names.filter((name) => steps.includes(name)), steps);
+    assert.deepEqual([names[0], names.at(-1)], ["status", "upgraded"]);
     assert.deepEqual(told.at(-1)?.data.report, upgraded.json.report);
     // Nobody who listens holds the drain.
     await until("the first generation has ended by itself", () => !isRunning(pid));
