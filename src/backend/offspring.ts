@@ -20,18 +20,23 @@ import { processTable } from "./process_table.ts";
 
 /** Children by `node:child_process`; those that were adopted by C calls, where there are some. */
 class NodeOffspring implements Offspring {
-  readonly adopts: true | string;
+  readonly reaps: true | string;
+  readonly adopts: boolean;
   readonly helpers: readonly number[] = [];
   readonly #libc: Libc | undefined;
   readonly #request: StartRequest;
   /** Those that the runtime waits for. */
   readonly #own = new Map<number, ChildProcess>();
+  /** Zombies whose end was told, where nobody can take note of it. */
+  readonly #told = new Set<string>();
   #receive: (pid: number, status: ExitStatus) => void = () => {};
 
-  constructor(request: StartRequest, libc: Libc | undefined, adopts: true | string) {
+  constructor(request: StartRequest, libc: Libc | undefined, reaps: true | string) {
     this.#request = request;
     this.#libc = libc;
-    this.adopts = adopts;
+    this.reaps = reaps;
+    // The first process of a PID namespace gets them in any case.
+    this.adopts = reaps === true || process.pid === 1;
   }
 
   async start(): Promise<number> {
@@ -72,11 +77,15 @@ class NodeOffspring implements Offspring {
   }
 
   collect(): void {
-    if (this.#libc === undefined || this.adopts !== true) return;
-    for (const { pid, ppid, isZombie } of processTable.all()) {
+    if (!this.adopts) return;
+    for (const { pid, ppid, isZombie, exitStatus: shown, started } of processTable.all()) {
       if (ppid !== process.pid || !isZombie || this.#own.has(pid)) continue;
-      const status = this.#libc.reap(pid);
-      if (status !== undefined) this.#receive(pid, exitStatus(status));
+      // Where it cannot be reaped it stays, and /proc shows how it ended.
+      const status = this.#libc === undefined ? shown : this.#libc.reap(pid);
+      const key = `${pid} ${started}`;
+      if (status === undefined || this.#told.has(key)) continue;
+      if (this.#libc === undefined) this.#told.add(key);
+      this.#receive(pid, exitStatus(status));
     }
   }
 
@@ -89,7 +98,7 @@ class NodeOffspring implements Offspring {
  * Prepares this process to be a parent to whom orphans fall.
  *
  * @param request What is to be started, once or more often.
- * @returns Something that starts it; its `adopts` tells whether orphans fall to this process.
+ * @returns Something that starts it; its `adopts` tells whether orphans fall to this process, its `reaps` whether they leave zombies.
  */
 export async function createOffspring(request: StartRequest): Promise<Offspring> {
   if (process.platform !== "linux") {
@@ -101,9 +110,8 @@ export async function createOffspring(request: StartRequest): Promise<Offspring>
       result.libc.becomeSubreaper();
       return new NodeOffspring(request, result.libc, true);
     } catch (error) {
-      // The first process of a PID namespace gets them in any case.
-      const adopts = process.pid === 1 || (error as Error).message;
-      return new NodeOffspring(request, result.libc, adopts);
+      const reaps = process.pid === 1 || (error as Error).message;
+      return new NodeOffspring(request, result.libc, reaps);
     }
   }
   return await startPerl(request) ??

@@ -19,8 +19,10 @@ export interface StartRequest {
 
 /** What this process is the parent of. */
 export interface Offspring {
-  /** Whether orphans fall to it, so that it learns how they end; if not: what would help. */
-  readonly adopts: true | string;
+  /** Whether no orphan stays as a zombie; if not: what would help. */
+  readonly reaps: true | string;
+  /** Whether orphans fall to it, so that their ends are told. */
+  readonly adopts: boolean;
   /** Processes of its own that are none of the service's. */
   readonly helpers: readonly number[];
   /** The session of all that it starts; `undefined`: each start begins one, of the number of the process. */

@@ -78,6 +78,7 @@ interface Starting {
 }
 
 class PerlOffspring implements Offspring {
+  readonly reaps = true;
   readonly adopts = true;
   readonly helpers: readonly number[];
   readonly session: number;

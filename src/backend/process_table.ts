@@ -16,6 +16,8 @@ export interface ProcessEntry {
   readonly session: number;
   /** Whether it has ended and nobody has taken note. */
   readonly isZombie: boolean;
+  /** How a zombie ended, as `waitpid(2)` tells it; 0 when that may not be read. */
+  readonly exitStatus: number;
   /** When it was started, in clock ticks after the machine. */
   readonly started: number;
 }
@@ -46,6 +48,7 @@ function entry(pid: number): ProcessEntry | undefined {
     ppid: Number(fields[1]),
     session: Number(fields[3]),
     isZombie: /^[ZX]/.test(fields[0] ?? ""),
+    exitStatus: Number(fields[49]),
     started: Number(fields[19]),
   };
 }

@@ -214,29 +214,62 @@ test("run --grace kills what is left after a stop signal", once, async (t) => {
   assert.match(runner.text, /killing what is left 200 ms after the stop signal/);
 });
 
+const terminal = {
+  ...options,
+  skip: options.skip || lacks("script", ["--version"]),
+};
+/** The runner's process group is the terminal's foreground one, as it is under a shell. */
+const inTerminal = (line: readonly string[]) => {
+  const quoted = line.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
+  return ["script", "-qec", `exec ${quoted}`, "/dev/null"];
+};
+
 test(
   "run in a terminal: Ctrl-C reaches the newest generation once, and the prompt comes back when it has ended",
-  {
-    ...options,
-    skip: options.skip || lacks("script", ["--version"]),
-  },
+  terminal,
   async (t) => {
-    const quote = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
-    const runner = start(t, {
-      around: (line) => ["script", "-qec", `exec ${line.map(quote).join(" ")}`, "/dev/null"],
-    });
+    const runner = start(t, { around: inTerminal });
     const first = await runner.event("ready");
-    const [shell] = childrenOf(runner.pid);
-    process.kill(shell?.pid ?? 0, "SIGHUP");
+    const pid = childrenOf(runner.pid)[0]?.pid ?? 0;
+    process.kill(pid, "SIGHUP");
     const second = await runner.event("ready", 2);
     await until("the first generation has ended", () => !isRunning(first.pid), PATIENCE_MS);
     assert.equal(runner.child.exitCode, null, "the terminal still belongs to it");
-    runner.child.stdin?.write("\x03");
-    assert.equal(await runner.exitCode(), 0, runner.text);
+    runner.child.stdin?.write("\x1a"); // Ctrl-Z
+    const both = [pid, second.pid];
+    await until("both have stopped", () => both.every((pid) => stateOf(pid) === "T"), PATIENCE_MS);
+    process.kill(pid, "SIGCONT"); // fg
+    // script(1) stops with what it runs, a moment later.
+    const wake = setInterval(() => {
+      try {
+        process.kill(runner.pid, "SIGCONT");
+      } catch {
+        // It has ended.
+      }
+    }, 20);
+    t.after(() => clearInterval(wake));
+    await until("both go on", () => both.every((pid) => stateOf(pid) !== "T"), PATIENCE_MS);
+    runner.child.stdin?.write("\x03"); // Ctrl-C
+    const code = await runner.exitCode();
+    clearInterval(wake);
+    assert.equal(code, 0, runner.text);
     assert.deepEqual(
       runner.all("signal").map(({ pid, signal }) => [pid, signal]),
       [[second.pid, "SIGINT"]],
     );
+  },
+);
+
+test(
+  "run in a terminal that is closed stops the service and does not upgrade it",
+  terminal,
+  async (t) => {
+    const runner = start(t, { around: inTerminal });
+    const { pid } = await runner.event("ready");
+    const inside = childrenOf(runner.pid)[0]?.pid ?? 0;
+    t.after(() => isRunning(inside) && process.kill(inside, "SIGKILL"));
+    process.kill(runner.pid, "SIGKILL"); // of the terminal
+    await until("both have ended", () => !isRunning(pid) && !isRunning(inside), PATIENCE_MS);
   },
 );
 
@@ -269,6 +302,12 @@ function lacks(program: string, args: readonly string[]): false | string {
   const { error, status, stderr } = spawnSync(program, args, { timeout: 10_000 });
   if (error === undefined && status === 0) return false;
   return `${program} cannot be used here: ${error?.message ?? stderr?.toString().trim()}`;
+}
+
+/** The state of a process, as in proc(5). */
+function stateOf(pid: number): string {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  return stat.slice(stat.lastIndexOf(")") + 2)[0] ?? "";
 }
 
 /** The first line that a server says. */

@@ -91,10 +91,10 @@ async function runService(
     fds: sockets.map(({ fd }) => fd),
   });
   undo.push(() => offspring.close());
-  if (offspring.adopts !== true && process.pid === 1) {
+  if (offspring.reaps !== true && process.pid === 1) {
     say(
       `this is the first process of a container and cannot take note of the ends of older generations, which stay as ` +
-        `zombies: ${offspring.adopts}`,
+        `zombies: ${offspring.reaps}`,
     );
   }
   const supervisor = new Supervisor(new MachineWorld(offspring, ownerFile, say), options);

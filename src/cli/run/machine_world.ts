@@ -85,7 +85,7 @@ export class MachineWorld implements World {
 
   isTold(pid: number): boolean {
     if (pid === this.#root?.pid) return true;
-    if (this.#offspring.adopts !== true) return false;
+    if (!this.#offspring.adopts) return false;
     const parent = processTable.get(pid)?.ppid ?? this.#parents.get(pid);
     if (parent === undefined) return true;
     // A parent that is gone has left it to this process.
