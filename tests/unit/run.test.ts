@@ -282,3 +282,16 @@ test("a second stop signal reaches what still drains, and after the grace everyt
   end(10, { signal: "SIGKILL" });
   assert.equal(await code(), 0);
 });
+
+test("a stop that calls an upgrade off at the last moment ends as the one that was told to stop", async () => {
+  const { world, supervisor, end, code } = await supervise({ restart: true });
+  world.living.push(member(12, 10, 10));
+  supervisor.signal("SIGTERM");
+  world.told = 12;
+  await world.pass(200);
+  end(12, { code: 1 });
+  assert.equal(await code(), undefined);
+  end(10, { code: 0 });
+  assert.equal(await code(), 0);
+  assert.deepEqual(world.sent, ["SIGTERM 10"]);
+});

@@ -54,6 +54,8 @@ export class Supervisor {
   /** Generations that still have connections to finish, of starts whose newest one has ended. */
   #left: Member[] = [];
   #isStopped = false;
+  /** Who was told to stop. */
+  #stopping: number | undefined;
   #resolve!: (exitCode: number) => void;
 
   /** Nothing is started yet. */
@@ -86,6 +88,7 @@ export class Supervisor {
     this.check();
     const phase = this.#phase;
     if (phase.name === "running" && phase.run.newest !== undefined) {
+      if (stops) this.#stopping ??= phase.run.newest.pid;
       this.#world.kill(phase.run.newest.pid, signal);
     } else if (phase.name === "pausing" && stops) {
       phase.cancel();
@@ -107,7 +110,10 @@ export class Supervisor {
     if (this.#phase.name === "running") this.#look(this.#phase.run, thoroughly);
     if (this.#phase.name !== "finishing" || this.#stillThere().length > 0) return;
     for (const cancel of this.#cancels.values()) cancel();
-    this.#resolve(this.#phase.exitCode);
+    // A stop in the moment of a change calls the successor off, which may have said already that it owns the service:
+    // what counts is how the one ended that was told to stop.
+    const end = this.#stopping === undefined ? undefined : this.#ends.get(this.#stopping);
+    this.#resolve(end === undefined ? this.#phase.exitCode : this.#world.exitCode(end));
     this.#phase = { name: "over" };
   }
 
