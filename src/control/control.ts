@@ -93,7 +93,7 @@ export class ControlSocket {
     if (!isParents && await isServed(this.#path)) {
       throw refusePath(
         this.#path,
-        "another process serves it; stop that process or choose another path",
+        "another process serves it, or another user owns it; stop that process or choose another path",
       );
     }
   }

@@ -123,8 +123,17 @@ function checkWritable(folder: string): void {
   }
 }
 
-/** Whether somebody serves the socket at a path. */
-export function isServed(path: string): Promise<boolean> {
+/** Whether somebody serves the socket at a path. @throws {UpgradeError} `ERR_ADDRESS` when that may not be asked. */
+export async function isServed(path: string): Promise<boolean> {
+  try {
+    return socketAt(path) !== undefined && await answers(path);
+  } catch (error) {
+    // Deno throws what it does not permit.
+    throw pathError(path, error);
+  }
+}
+
+function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ path });
     let served = false;

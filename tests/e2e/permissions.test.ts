@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { platform } from "../../src/backend/libc/platform.ts";
 import { Asker } from "../support/askers.ts";
 import { Chain, get, isRunning, until } from "../support/chain.ts";
+import { control } from "../support/control_client.ts";
 import { current } from "../support/runtimes.ts";
 
 const script = fileURLToPath(new URL("../fixtures/permissions.ts", import.meta.url));
@@ -88,10 +89,12 @@ test(
     const folder = folderFor(t);
     const paths = ["a.sock", "b.sock"].map((name) => join(folder, name));
     const pidFile = join(folder, "app.pid");
-    const chain = start(t, [...TCP, ...FILES], [`127.0.0.1,127.0.0.1,${paths}`, pidFile]);
+    const path = join(folder, "c.sock");
+    const chain = start(t, [...TCP, ...FILES], [`127.0.0.1,127.0.0.1,${paths}`, pidFile, path]);
     await upgrade(chain);
     const { pid } = await chain.event("ready", 2);
     assert.equal(readFileSync(pidFile, "utf8"), `${pid}\n`);
+    assert.equal((await control(path, "GET", "/status")).json.pid, pid);
     process.kill(pid, "SIGTERM");
     await until("the child has ended by itself", () => !isRunning(pid));
     assert.deepEqual(readdirSync(folder), []);
@@ -114,6 +117,10 @@ test(
       const pid = await without(flag, FILES, ["127.0.0.1", join(folder, "app.pid")]);
       assert.match(pid, new RegExp(`^Error: Cannot use PID file .*${flag}`));
     }
+    // Deno names a Unix socket by its path, and the control socket is bound in a folder whose name is new each time.
+    const list = ["--allow-net=127.0.0.1", ...TCP.slice(1), ...FILES];
+    const socket = await ended(start(t, list, ["127.0.0.1", "", join(folder, "c.sock")]));
+    assert.match(socket, /^ERR_ADDRESS: Cannot use control socket .*--allow-net/);
     assert.deepEqual(readdirSync(folder), []);
   },
 );
