@@ -45,7 +45,9 @@ const refuse = (status: number, message: string): { readonly refusal: Refusal } 
 
 /** Takes the bytes of one connection until they are a request, or cannot become one. */
 export class RequestReader {
-  #bytes: Uint8Array = new Uint8Array(0);
+  /** The head so far, in a buffer that grows by doubling: it may come byte by byte. */
+  #buffer: Uint8Array = new Uint8Array(1024);
+  #length = 0;
   /** How far the head has been looked through. */
   #seen = 0;
   #head: Head | undefined;
@@ -54,7 +56,7 @@ export class RequestReader {
 
   /** Whether nothing has arrived. */
   get isEmpty(): boolean {
-    return this.#bytes.length === 0 && this.#head === undefined;
+    return this.#length === 0 && this.#head === undefined;
   }
 
   /**
@@ -65,14 +67,11 @@ export class RequestReader {
    */
   push(bytes: Uint8Array): Reading | undefined {
     if (this.#head !== undefined) return this.#body(this.#head.request, bytes.length);
-    const joined = new Uint8Array(this.#bytes.length + bytes.length);
-    joined.set(this.#bytes);
-    joined.set(bytes, this.#bytes.length);
-    this.#bytes = joined;
+    this.#append(bytes);
     const end = this.#findEnd();
     if (typeof end === "object") return end;
     if (end === undefined) {
-      return joined.length > MAX_HEAD_BYTES
+      return this.#length > MAX_HEAD_BYTES
         ? refuse(431, `Cannot read the request: its head is longer than ${MAX_HEAD_BYTES} bytes`)
         : undefined;
     }
@@ -82,12 +81,23 @@ export class RequestReader {
         `Cannot read the request: its head is longer than ${MAX_HEAD_BYTES} bytes`,
       );
     }
-    const head = parseHead(latin1(joined.subarray(0, end - 4)));
+    const head = parseHead(latin1(this.#buffer.subarray(0, end - 4)));
     if ("refusal" in head) return head;
     this.#head = head;
     this.#missing = head.length;
-    this.#bytes = new Uint8Array(0);
-    return this.#body(head.request, joined.length - end);
+    this.#buffer = new Uint8Array(0);
+    return this.#body(head.request, this.#length - end);
+  }
+
+  #append(bytes: Uint8Array): void {
+    const length = this.#length + bytes.length;
+    if (length > this.#buffer.length) {
+      const larger = new Uint8Array(Math.max(length, 2 * this.#buffer.length));
+      larger.set(this.#buffer.subarray(0, this.#length));
+      this.#buffer = larger;
+    }
+    this.#buffer.set(bytes, this.#length);
+    this.#length = length;
   }
 
   #body(request: ControlRequest, arrived: number): Reading | undefined {
@@ -97,7 +107,7 @@ export class RequestReader {
 
   /** Where the body begins. A line that ends without CR is refused: two readers may take it for different things. */
   #findEnd(): number | Reading | undefined {
-    const bytes = this.#bytes;
+    const bytes = this.#buffer.subarray(0, this.#length);
     for (let at = bytes.indexOf(LF, this.#seen); at !== -1; at = bytes.indexOf(LF, at + 1)) {
       if (bytes[at - 1] !== CR) {
         return refuse(400, "Cannot read the request: its lines do not end with CR LF");

@@ -56,11 +56,6 @@ export class ControlServer {
     this.left = new Promise((resolve) => this.#resolveLeft = resolve);
   }
 
-  /** How many clients are connected. */
-  get visitors(): number {
-    return this.#visitors.size;
-  }
-
   /** Whether what is at the path is this process's. */
   get isOwner(): boolean {
     if (this.#published === undefined || this.#isLeaving) return false;
@@ -77,9 +72,7 @@ export class ControlServer {
     const before = this.#server;
     // Half open: a client may end its side once it has asked.
     const server = createServer({ allowHalfOpen: true }, (socket) => this.#welcome(socket));
-    let failed: unknown;
     server.on("error", (error) => {
-      failed ??= error;
       if (this.#server === server) this.#parts.warn(`control socket: ${error.message}`);
     });
     try {

@@ -52,11 +52,6 @@ export class Visitor {
     });
   }
 
-  /** Whether it has asked and has not been answered. */
-  get isWaiting(): boolean {
-    return this.#state === "waiting";
-  }
-
   /** Answers and says goodbye; a second answer is none. */
   answer(answer: Answer, withBody = true): void {
     if (this.#state === "answered" || this.#state === "streaming") return;
