@@ -457,7 +457,7 @@ export class Core {
       case "remove-names":
         this.#runner.leave();
         try {
-          this.#names.remove();
+          this.#names.remove(this.#succession?.pid);
         } catch (error) {
           this.log("warn", (error as Error).message);
         }
@@ -737,7 +737,11 @@ export class Core {
     // A process that has accepted nothing has nothing to finish: it ends at once, also one that was called off.
     if (!this.#hasAccepted) return false;
     this.#stopSignals += 1;
-    if (!this.#relay("stop")) this.stop();
+    // A parent that takes everything back says so before it sends the signal, and the two arrive in any order: who stops
+    // for the signal alone would remove the names that are the parent's again.
+    if (this.#parent?.isHeard && this.#engine.state.name === "serving") {
+      void this.#backend.caughtUp().then(() => this.stop());
+    } else if (!this.#relay("stop")) this.stop();
     // A second signal means now; so does one to a process that nobody can replace any more.
     if (this.#stopSignals > 1 || this.#isOrphaned) this.#cut(this.#backend.pid);
     return true;

@@ -68,6 +68,8 @@ export const stopping: Row<"stopping"> = {
   "child-exited": (state) =>
     leave({ ...state, child: false }, [
       { type: "clear-timer", timer: "kill" },
+      // `commit` may have been on its way: the child took the names after this process had removed them.
+      ...(state.child ? [{ type: "remove-names" } as const] : []),
       { type: "release-child" },
     ]),
   "kill-timeout": (state) =>

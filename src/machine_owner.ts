@@ -150,7 +150,12 @@ function interrupt(state: Upgrading | Probation): Step {
     ...(phase === "aborting" || !child ? [] : [
       { type: "abort-child", reason: "the parent was stopped" },
       { type: "kill-child", signal: "SIGTERM" },
-      { type: "start-timer", timer: "kill" },
+      // One that has accepted connections is given the time to finish them.
+      {
+        type: "start-timer",
+        timer: "kill",
+        patient: state.name === "probation" || phase === "committing",
+      },
     ] as const),
     ...(child ? [] : [{ type: "release-child" } as const]),
     ...reject(state.request, {
@@ -257,6 +262,14 @@ export const upgrading: Row<"upgrading"> = {
       ? [state, [emit("child-joined")]]
       : ignore("the child is not expected to join")(state),
   "child-ready": (state) => {
+    if (state.phase === "aborting" && !state.accepted && !state.killed) {
+      // It was ready before it could read `abort`: it has accepted connections, and is given the time to finish them.
+      const answered = state.request !== null && !state.paused;
+      return [{ ...state, accepted: true, request: answered ? null : state.request }, [
+        { type: "start-timer", timer: "kill", patient: true },
+        ...(answered ? [...reject(state.request, state.failure), emit("upgrade-failed")] : []),
+      ]];
+    }
     if (state.phase !== "initialising") {
       return ignore("the child is not expected to become ready")(state);
     }

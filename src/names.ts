@@ -80,9 +80,14 @@ export class Names {
     }
   }
 
-  /** Removes everything: nobody serves it any more. */
-  remove(): void {
+  /**
+   * Removes everything: nobody serves it any more.
+   *
+   * @param child A child that may have taken the PID file, and was called off.
+   */
+  remove(child?: number): void {
     this.#removePid();
+    if (child !== undefined) this.#removePid(child);
     this.removePaths(() => false);
   }
 
@@ -90,8 +95,8 @@ export class Names {
     if (this.#pidFile !== undefined) writePidFile(this.#pidFile, this.#pid);
   }
 
-  #removePid(): void {
-    if (this.#pidFile !== undefined) removePidFile(this.#pidFile, this.#pid);
+  #removePid(pid: number = this.#pid): void {
+    if (this.#pidFile !== undefined) removePidFile(this.#pidFile, pid);
   }
 }
 

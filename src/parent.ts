@@ -161,6 +161,11 @@ export class Parent {
     for (const call of this.#missed.splice(0)) call(observer);
   }
 
+  /** Whether its end of the channel is open. */
+  get isHeard(): boolean {
+    return this.#open;
+  }
+
   /** Says something. @returns Whether there is somebody to hear it. */
   send(frame: Frame): boolean {
     if (this.#open) this.#channel.write(encodeFrame(frame));

@@ -168,6 +168,11 @@ export class Succession {
     }
   }
 
+  /** Process id of the child that was started and has not been let go. */
+  get pid(): number | undefined {
+    return this.#over ? undefined : this.#child?.pid;
+  }
+
   /** Whether the child still hears what is said. */
   get isHeard(): boolean {
     return this.#child?.isHearing ?? false;

@@ -76,9 +76,6 @@ function strike(at: string, channel: Channel | undefined): void {
     case "says half a frame and no more":
       channel?.writeSync(new TextEncoder().encode(HALF));
       return hold();
-    case "closes the channel":
-      channel?.close();
-      break;
     case "loses its PID file's folder":
       rmSync(scene.run, { recursive: true });
       break;
@@ -104,6 +101,7 @@ function tell(type: string): void {
 const upgrader = await Upgrader.create({
   backend,
   pidFile: `${scene.run}/app.pid`,
+  control: `${scene.run}/control.sock`,
   idleGraceMs: 1000,
   upgradeTimeoutMs: MANUAL_MS.upgrade,
   drainTimeoutMs: DRAIN_TIMEOUT_MS,

@@ -5,7 +5,15 @@
  */
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,13 +21,13 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { type Load, startLoad } from "../../bench/load/load.ts";
 import { askOnce } from "../support/askers.ts";
-import { Chain, isRunning, until } from "../support/chain.ts";
+import { Chain, until } from "../support/chain.ts";
 import type { Pair } from "../support/runtimes.ts";
-import { descriptors, endMarked, forbidden, isStopped, MARK, marked } from "./checks.ts";
+import { descriptors, endMarked, forbidden, hasEnded, isStopped, MARK, marked } from "./checks.ts";
 import type { Scene } from "./fixture.ts";
 import type { ManualTimer } from "./interpose.ts";
 import type { Row, Step } from "./row.ts";
-import { type Broken, breakWorld, mount, needsMount, unmount } from "./world.ts";
+import { breakWorld, type Broken, mount, mountProblem, needsMount, unmount } from "./world.ts";
 
 const script: string = fileURLToPath(new URL("./fixture.ts", import.meta.url));
 const CLIENTS = { keepAlive: 3, oneShot: 1, post: 2 };
@@ -35,6 +43,18 @@ export interface PlayOptions {
   readonly server?: Scene["server"];
   /** Further addresses to listen on. */
   readonly more?: readonly string[];
+}
+
+/** Why a row cannot be played here; `undefined` where it can. */
+export function problem(row: Row): string | undefined {
+  if (process.platform !== "linux") return "processes are looked at through /proc";
+  if (!needsMount(row.trouble)) return undefined;
+  const folder = mkdtempSync(join(tmpdir(), "co-fault-"));
+  try {
+    return mountProblem(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /**
@@ -86,7 +106,7 @@ class Player {
     const row = this.#row;
     const parent = await this.#start();
     const before = await this.#settledDescriptors(parent);
-    this.#startLoad();
+    await this.#startLoad();
     this.#broken = breakWorld(row.trouble, { pid: parent, run: this.#run, folder: this.#folder });
     this.#order("parent", {
       do: "upgrade",
@@ -168,7 +188,9 @@ class Player {
       });
       const ready = await Promise.race([
         this.#chain.event("ready"),
-        new Promise<undefined>((resolve) => this.#chain.first.once("exit", () => resolve(undefined))),
+        new Promise<undefined>((resolve) =>
+          this.#chain.first.once("exit", () => resolve(undefined))
+        ),
       ]);
       if (ready !== undefined) {
         await this.#befriend("parent");
@@ -195,13 +217,17 @@ class Player {
     this.#friends.get(role)?.write(JSON.stringify(order) + "\n");
   }
 
-  async #said(event: string, role: string): Promise<{ readonly pid: number; readonly orders: number }> {
-    const find = () => this.#chain.said.find((said) => said.event === event && said["role"] === role);
+  async #said(
+    event: string,
+    role: string,
+  ): Promise<{ readonly pid: number; readonly orders: number }> {
+    const find = () =>
+      this.#chain.said.find((said) => said.event === event && said["role"] === role);
     await until(`the ${role} says "${event}"`, () => find() !== undefined, 60_000);
     return find() as unknown as { pid: number; orders: number };
   }
 
-  #startLoad(): void {
+  async #startLoad(): Promise<void> {
     this.#loadBegan = performance.now();
     this.#load = startLoad({
       target: { port: this.#port, hostname: "127.0.0.1" },
@@ -212,6 +238,8 @@ class Player {
       timeoutMs: 60_000,
       maxMs: 300_000,
     });
+    // Every client has its connection before anything happens.
+    await until("the load is answered", () => this.#load!.snapshot().answered >= 20);
   }
 
   async #step(step: Step): Promise<void> {
@@ -244,7 +272,11 @@ class Player {
       case "told": {
         const expected = this.#row.told[this.#told];
         this.#told++;
-        await until(`the caller is told ${expected}`, () => this.#tellings().length >= this.#told, 60_000);
+        await until(
+          `the caller is told ${expected}`,
+          () => this.#tellings().length >= this.#told,
+          60_000,
+        );
         return;
       }
       case "stop":
@@ -272,7 +304,7 @@ class Player {
   }
 
   async #isGone(pid: number): Promise<void> {
-    await until(`process ${pid} is gone`, () => !isRunning(pid));
+    await until(`process ${pid} is gone`, () => hasEnded(pid));
     this.#goneAt = performance.now();
   }
 
@@ -281,7 +313,7 @@ class Player {
   }
 
   async #ownerIsAlone(): Promise<number> {
-    const { owner, title } = this.#row;
+    const { owner, lost, fault } = this.#row;
     const pid = (await this.#said("created", owner)).pid;
     if (owner === "child") {
       await this.#said("ready", "child");
@@ -292,7 +324,8 @@ class Player {
       () => marked(this.#mark).every((other) => other === pid),
       60_000,
     );
-    if (/killed|stopped/.test(title) && this.#row.lost === "inside") this.#goneAt = performance.now();
+    // Whoever is gone by now was killed by the parent, or left a queue that nobody could take over.
+    if (lost === "queue" || fault?.act === "is stopped") this.#goneAt = performance.now();
     await until("the owner says that it serves", async () => {
       this.#order(owner, { do: "status" });
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -310,7 +343,7 @@ class Player {
       assert.ok(this.#row.trouble === "no descriptor left" || generations.has(answer));
       assert.deepEqual(
         readdirSync(this.#run).filter((name) => name !== "fill").sort(),
-        ["app.pid", "app.sock"],
+        ["app.pid", "app.sock", "control.sock"],
         "nothing else lies in the folder",
       );
     }
@@ -325,7 +358,7 @@ class Player {
       this.#loadBegan,
       this.#row.lost === "none" ? undefined : {
         until: this.#goneAt ?? 0,
-        connections: keepAlive + oneShot + post + 512,
+        connections: keepAlive + oneShot + post,
         refused: this.#row.lost === "queue",
       },
     );
@@ -347,7 +380,7 @@ class Player {
     }
     await until("the next upgrade ends", () => this.#tellings().length > before, 60_000);
     assert.equal(this.#tellings().at(-1), "upgraded", "the next upgrade succeeds");
-    await until("the one before is gone", () => !isRunning(old));
+    await until("the one before is gone", () => hasEnded(old));
     const { pid } = await this.#said("created", "later");
     await this.#befriend("later");
     assert.equal(readFileSync(join(this.#run, "app.pid"), "utf8"), `${pid}\n`);

@@ -33,8 +33,6 @@ export type Act =
   | "says half a frame and is killed"
   /** Says the first half of a frame, and nothing more. */
   | "says half a frame and no more"
-  /** Closes its end of the channel and lives on. */
-  | "closes the channel"
   /** The folder of the PID file is removed. */
   | "loses its PID file's folder";
 

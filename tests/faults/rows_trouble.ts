@@ -44,13 +44,6 @@ const channel: readonly Row[] = [
     lost: "none",
   },
   {
-    title: "the child closes its channel and lives on",
-    fault: { who: "child", at: "has joined", act: "closes the channel" },
-    told: ["ERR_CHILD_FAILED"],
-    owner: "parent",
-    lost: "none",
-  },
-  {
     title: "the parent says garbage instead of hello",
     fault: { who: "parent", at: "writes hello", act: "says garbage" },
     told: ["ERR_CHILD_FAILED"],

@@ -65,7 +65,10 @@ function run(...[file = "", ...args]: string[]): void {
 }
 
 /** Breaks it. */
-export function breakWorld(trouble: Trouble | undefined, { pid, run: names, folder }: Place): Broken {
+export function breakWorld(
+  trouble: Trouble | undefined,
+  { pid, run: names, folder }: Place,
+): Broken {
   switch (trouble) {
     case undefined:
       return { mend: nothing };

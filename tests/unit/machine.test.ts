@@ -206,7 +206,11 @@ const INTERRUPT = [
   "clear-timer probation",
   "abort-child (the parent was stopped)",
   "kill-child SIGTERM",
-  "start-timer kill",
+];
+/** A child that has accepted connections is given the time to finish them. */
+const interrupted = (from: string): string[] => [
+  ...INTERRUPT,
+  /committing|^probation/.test(from) ? "start-timer kill patiently" : "start-timer kill",
 ];
 const STOP_ALONE = [
   "clear-timer upgrade",
@@ -670,6 +674,21 @@ const TRANSITIONS: readonly Row[] = [
     ],
   ],
 
+  [
+    "a child that was ready before it could read abort is given the time to finish, and the caller is told",
+    "upgrading, aborting",
+    "child-ready",
+    "upgrading, aborting after the answer",
+    ["start-timer kill patiently", "reject 1 ERR_CHILD_FAILED", "emit upgrade-failed"],
+  ],
+  [
+    "a child that was ready before it could read abort is given the time to finish after a pause, too",
+    "upgrading, aborting after a pause",
+    "child-ready",
+    "upgrading, aborting after a pause and ready",
+    ["start-timer kill patiently"],
+  ],
+
   // A child that was told to go.
   ...([
     ["upgrading, aborting", "reject 1 ERR_CHILD_FAILED", "upgrading, killed"],
@@ -760,7 +779,7 @@ const TRANSITIONS: readonly Row[] = [
     from,
     "stop-called",
     "stopping with a child",
-    [...INTERRUPT, "reject 1 ERR_STOPPED", "emit upgrade-failed", ...STOP],
+    [...interrupted(from), "reject 1 ERR_STOPPED", "emit upgrade-failed", ...STOP],
   ]),
   ...([
     ["upgrading, aborting", ["reject 1 ERR_STOPPED", "emit upgrade-failed"]],
@@ -1031,7 +1050,7 @@ const TRANSITIONS: readonly Row[] = [
     from,
     "stop-called",
     "stopping with a child",
-    [...INTERRUPT, "reject 1 ERR_STOPPED", "emit upgrade-failed", ...STOP],
+    [...interrupted(from), "reject 1 ERR_STOPPED", "emit upgrade-failed", ...STOP],
   ]),
   [
     "a process that has everything back accepts again, and then the caller is told",
@@ -1089,6 +1108,7 @@ const TRANSITIONS: readonly Row[] = [
   ] as const).flatMap(([from, to, last]): Row[] => [
     [`the child's end is the last wait when ${from}`, from, "child-exited", to, [
       "clear-timer kill",
+      "remove-names",
       "release-child",
       ...last,
     ]],

@@ -10,6 +10,8 @@ import { encodeName } from "./socket_name.ts";
 import { type Libc, LibcError, type SocketInfo, type SocketName } from "./libc.ts";
 import type { Platform, Symbols } from "./platform.ts";
 
+// How many closed numbers in a row are taken for the end of the open ones.
+const MAX_GAP = 1024;
 const F_GETFD = 1;
 const F_SETFD = 2;
 const F_GETFL = 3;
@@ -256,6 +258,15 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
     }
   }
 
+  function triedFds(): number[] {
+    const fds: number[] = [];
+    // The limit may have been lowered while higher numbers were in use, so a gap is not the end.
+    for (let fd = 0; fd < Math.max(MAX_GAP, (fds.at(-1) ?? 0) + MAX_GAP); fd++) {
+      if (libc.isOpen(fd)) fds.push(fd);
+    }
+    return fds;
+  }
+
   const libc: Libc = {
     os,
     isNonBlocking: (fd) => (fcntl(fd, F_GETFL, 0) & constants.O_NONBLOCK) !== 0,
@@ -402,7 +413,12 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
     },
     openFds() {
       const folder = symbols.opendir(cString(platform.fdFolder));
-      if (folder === 0) throw new LibcError(lastError(), "opendir", platform.fdFolder);
+      if (folder === 0) {
+        const code = lastError();
+        // None is left for the folder: every number up to the limit is in use, so they are tried one by one.
+        if (code === "EMFILE" || code === "ENFILE") return triedFds();
+        throw new LibcError(code, "opendir", platform.fdFolder);
+      }
       const own = symbols.dirfd(folder);
       const fds: number[] = [];
       const head = new Uint8Array(layout.dirent.name);

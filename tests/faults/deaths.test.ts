@@ -1,0 +1,5 @@
+// Runs on: node26
+import { testRows } from "./pairs.ts";
+import { deaths } from "./rows.ts";
+
+testRows(deaths, 0);
