@@ -1,9 +1,10 @@
 // Proves, or disproves, that no request is lost: upgrades a loaded server many times through random runtimes and counts
 // every request with the raw-socket client of `bench/load`, which never retries.
 //
-//   npm run prove -- --upgrades 100 --every-ms 2000 --seed 1 [--server native] [--only deno,bun]
+//   npm run prove -- --upgrades 100 --every-ms 2000 --seed 1 [--server KIND] [--unix] [--only deno,bun]
 //
-// Ends with a table, writes bench/results/prove.json (prove-native.json), and exits non-zero when a request was lost.
+// KIND: node:http, node:https, node:net, native ("Deno.serve", "Bun.serve"; node:http on Node), "native tls".
+// Ends with a table, writes bench/results/prove-<kind>.json, and exits non-zero when a request was lost.
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
@@ -25,11 +26,15 @@ const { values } = parseArgs({
     "think-ms": { type: "string", default: "0" },
     only: { type: "string" },
     server: { type: "string", default: "node:http" },
+    unix: { type: "boolean", default: false },
   },
 });
-if (values.server !== "node:http" && values.server !== "native") {
-  throw new TypeError(`--server is "${values.server}", expected "node:http" or "native"`);
+const SERVERS = ["node:http", "node:https", "node:net", "native", "native tls"];
+if (!SERVERS.includes(values.server)) {
+  throw new TypeError(`--server is "${values.server}", expected one of ${SERVERS.join(", ")}`);
 }
+const secure = values.server === "node:https" || values.server === "native tls";
+if (secure && values.unix) throw new TypeError("--unix is without TLS");
 const upgrades = Number(values.upgrades);
 const everyMs = Number(values["every-ms"]);
 const wanted = values.only?.split(",");
@@ -37,6 +42,12 @@ const runtimes = discover().present.filter(({ name }) =>
   wanted === undefined || wanted.includes(name)
 );
 if (runtimes.length === 0) throw new RangeError(`No runtime fits --only ${values.only}`);
+
+/** `prove.json` for the first kind, `prove-native-tls.json`, `prove-unix.json`. */
+function nameOf(server: string, unix: boolean): string {
+  const kind = server === "node:http" ? [] : [server.replace("node:", "").replace(" ", "-")];
+  return ["prove", ...kind, ...(unix ? ["unix"] : [])].join("-");
+}
 
 /** A small generator with a seed (mulberry32), so that a sequence can be repeated. */
 let state = Number(values.seed) >>> 0;
@@ -80,7 +91,12 @@ async function heard<K extends keyof Said>(
 const [file = "", ...args] = pick().command(script);
 const first = spawn(file, args, {
   stdio: ["ignore", "pipe", "inherit"],
-  env: { ...process.env, NEXT: next, SERVER: values.server },
+  env: {
+    ...process.env,
+    NEXT: next,
+    SERVER: values.server,
+    ...(values.unix ? { UNIX: join(folder, "main.sock") } : {}),
+  },
 });
 createInterface({ input: first.stdout }).on("line", (line) => {
   if (line.startsWith("{")) said.push(JSON.parse(line));
@@ -92,10 +108,12 @@ try {
   const ready = await heard("ready");
   pid = ready.pid as number;
   const load = startLoad({
-    target: { port: ready.port as number, hostname: "127.0.0.1" },
+    target: values.unix
+      ? { path: join(folder, "main.sock") }
+      : { port: ready.port as number, hostname: "127.0.0.1", tls: secure },
     keepAlive: 24,
     oneShot: 8,
-    post: 8,
+    post: values.server === "node:net" ? 0 : 8,
     thinkMs: Number(values["think-ms"]),
     proberMs: 5,
     maxMs: (upgrades + 5) * (everyMs + 1500) + 10_000,
@@ -132,6 +150,7 @@ try {
     client: `node ${process.versions.node}`,
     runtimes: runtimes.map(({ name }) => name),
     server: values.server,
+    socket: values.unix ? "Unix" : "TCP",
     upgrades,
     requests: report.sent,
     answered: report.answered,
@@ -147,10 +166,7 @@ try {
   };
   mkdirSync(new URL("./results/", import.meta.url), { recursive: true });
   writeFileSync(
-    new URL(
-      values.server === "native" ? "./results/prove-native.json" : "./results/prove.json",
-      import.meta.url,
-    ),
+    new URL(`./results/${nameOf(values.server, values.unix)}.json`, import.meta.url),
     JSON.stringify(result, null, 2) + "\n",
   );
   console.table([{

@@ -6,9 +6,10 @@
 
 import net from "node:net";
 import process from "node:process";
+import tls from "node:tls";
 import { describeEnding, type Ending } from "./outcome.ts";
 import { MalformedResponse, ResponseParser } from "./response_parser.ts";
-import type { ConnectionListener, ConnectionOptions, Pending } from "./wire.ts";
+import type { ConnectionListener, ConnectionOptions, Pending, Target } from "./wire.ts";
 
 /**
  * libuv before 1.52 (Node 22) reports a reset as FIN when it arrives in the same poll as the data before it
@@ -39,10 +40,9 @@ export class Connection<P extends Pending> {
     this.#pending = [...first];
     options.wire.dialled++;
     const { target } = options;
-    this.#socket = "path" in target
-      ? net.connect({ path: target.path })
-      : net.connect({ port: target.port, host: target.hostname ?? "127.0.0.1", noDelay: true });
-    this.#socket.on("connect", () => {
+    this.#socket = dial(target);
+    // With TLS it is open when requests can be written: a server that resets before has not seen one.
+    this.#socket.on(this.#socket instanceof tls.TLSSocket ? "secureConnect" : "connect", () => {
       if (this.#ending !== undefined) return;
       this.#open = true;
       options.wire.opened++;
@@ -151,6 +151,15 @@ export class Connection<P extends Pending> {
       if (this.#ending === undefined) this.#socket.resume();
     });
   }
+}
+
+function dial(target: Target): net.Socket {
+  if ("path" in target) return net.connect({ path: target.path });
+  const { port, hostname: host = "127.0.0.1" } = target;
+  if (target.tls !== true) return net.connect({ port, host, noDelay: true });
+  const socket = tls.connect({ port, host, rejectUnauthorized: false });
+  socket.setNoDelay(true);
+  return socket;
 }
 
 // Deno and Bun name a libuv too, but do not read sockets with it.

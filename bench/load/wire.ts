@@ -9,7 +9,12 @@ import type { Expectation, Response } from "./response_parser.ts";
 
 /** Where the server listens. */
 export type Target =
-  | { readonly port: number; readonly hostname?: string }
+  | {
+    readonly port: number;
+    readonly hostname?: string;
+    /** Speaks TLS, and believes every certificate. @default false */
+    readonly tls?: boolean;
+  }
   | { readonly path: string };
 
 /** What went over the wires, counted where it happens, so that the tally can be checked against it. */
