@@ -71,8 +71,14 @@ function describe(event: string, data: EventData, style: Style): string | undefi
       return style.good("serves");
     case "upgrading":
       return "upgrade: starting the new process";
+    case "paused":
+      return "upgrade: paused: the connections are finished, new clients wait";
+    case "released":
+      return "upgrade: the resources are released; starting the new process";
     case "spawned":
       return "upgrade: started; waiting until it is ready";
+    case "child-joined":
+      return "upgrade: initialising";
     case "child-ready":
       return "upgrade: ready; waiting until it may take over";
     case "committing":
@@ -87,6 +93,8 @@ function describe(event: string, data: EventData, style: Style): string | undefi
     case "upgrade-failed":
       return style.bad("upgrade failed") +
         printable(data?.error?.message ? ` (${data.error.code}): ${data.error.message}` : "");
+    case "resumed":
+      return "accepts again";
     case "stopping":
       return "stops";
     case "drained": {

@@ -30,6 +30,8 @@ const RETRY_MS = 50;
 /** What a person is told at each event. */
 const STEPS: Readonly<Record<string, string>> = {
   "upgrading": "starting the new process",
+  "paused": "paused: the connections are finished, new clients wait",
+  "released": "the resources are released; starting the new process",
   "spawned": "started; waiting until it is ready",
   "child-ready": "ready; waiting until it may take over",
   "committing": "taking over",
