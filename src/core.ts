@@ -20,7 +20,6 @@ import { Generations } from "./generations.ts";
 import { Offers, Receiving } from "./hand_over.ts";
 import { Leaving } from "./leaving.ts";
 import {
-  type Event,
   type Failure,
   initialState,
   type LifecycleEvent,
@@ -39,6 +38,7 @@ import type { Parent } from "./parent.ts";
 import { type Frame, type ReadyFrame, tail } from "./protocol.ts";
 import type { UpgradeReport, UpgraderStatus } from "./report.ts";
 import { Runner } from "./runner.ts";
+import { Sequential } from "./sequential.ts";
 import { installSignals } from "./signals.ts";
 import { SocketRegister } from "./sockets.ts";
 import { Succession } from "./succession.ts";
@@ -88,6 +88,7 @@ export class Core {
   #lastRequest = 0;
   #succession: Succession | undefined;
   readonly #envFileNames: ReadonlySet<string>;
+  readonly #sequential: Sequential;
   #stopSignals = 0;
   #hasAccepted = false;
 
@@ -125,6 +126,19 @@ export class Core {
       duration: (timer, patient) => this.#duration(timer, patient),
       run: (effect) => this.#run(effect),
       entered: (state) => this.#entered(state),
+    });
+    this.#sequential = new Sequential({
+      register: this.register,
+      leaving: this.#leaving,
+      exclusives: this.exclusives,
+      command: options.command,
+      clock: backend.clock,
+      plan: this.#drainPlan(),
+      caughtUp: () => backend.caughtUp(),
+      state: () => this.#engine.state,
+      succession: () => this.#succession,
+      dispatch: (event) => this.#engine.dispatch(event),
+      error: (message) => this.log("error", message),
     });
     parent?.observe({
       frame: (frame) => this.#fromParent(frame),
@@ -382,16 +396,16 @@ export class Core {
   #run(effect: OuterEffect): void {
     switch (effect.type) {
       case "pause-accepting":
-        void this.#pause();
+        void this.#sequential.pause();
         break;
       case "release-resources":
-        void this.#release();
+        void this.#sequential.release();
         break;
       case "reacquire-resources":
-        void this.#reacquire();
+        void this.#sequential.reacquire();
         break;
       case "resume-accepting":
-        void this.#resume();
+        void this.#sequential.resume();
         break;
       case "spawn":
         void this.#succession?.start(
@@ -552,94 +566,6 @@ export class Core {
     } catch (error) {
       this.#engine.dispatch({ type: "open-failed", failure: toFailure(error, "ERR_ADOPT") });
     }
-  }
-
-  /** Runs a step of a sequential upgrade, and tells how it ended unless it was given up meanwhile. */
-  async #step(
-    phase: "pausing" | "releasing" | "resuming",
-    step: (isGivenUp: () => boolean) => Promise<Event>,
-  ): Promise<void> {
-    const succession = this.#succession;
-    const isGivenUp = () => {
-      const { state } = this.#engine;
-      return this.#succession !== succession || state.name !== "upgrading" || state.phase !== phase;
-    };
-    let event: Event;
-    try {
-      event = await step(isGivenUp);
-    } catch (error) {
-      const failure = toFailure(error, "ERR_ABORTED");
-      event = { type: phase === "pausing" ? "pause-failed" : "release-failed", failure };
-    }
-    if (!isGivenUp()) this.#engine.dispatch(event);
-  }
-
-  #pause(): Promise<void> {
-    const succession = this.#succession;
-    return this.#step("pausing", async (isGivenUp) => {
-      const listeners = this.register.used.flatMap(({ listener }) => listener ?? []);
-      const fixed = listeners.find(({ pause }) => pause === undefined);
-      if (fixed !== undefined) {
-        throw new UpgradeError(
-          "ERR_UNSUPPORTED",
-          `Cannot pause the server on ${formatAddress(fixed.bound)}: ${
-            fixed.stays ?? "it cannot be paused"
-          }`,
-        );
-      }
-      // What can fail without the child fails before anybody has to wait.
-      await succession?.prepare(this.#options.command);
-      if (isGivenUp()) return { type: "paused" };
-      const outcomes = await Promise.allSettled(listeners.map((listener) => listener.pause?.()));
-      const failed = outcomes.find(({ status }) => status === "rejected");
-      if (failed?.status === "rejected") throw failed.reason;
-      if (isGivenUp()) {
-        // Whoever gave it up has opened what was paused by then.
-        if (this.#engine.state.name === "serving") await this.#openAll();
-        return { type: "paused" };
-      }
-      const plan = this.#drainPlan();
-      const { clock } = this.#backend;
-      const report = await this.#leaving.pause(plan, clock, () => this.#backend.caughtUp());
-      succession?.paused(report);
-      return { type: "paused" };
-    });
-  }
-
-  #release(): Promise<void> {
-    const succession = this.#succession;
-    return this.#step("releasing", async () => {
-      await this.exclusives.release();
-      succession?.released();
-      return { type: "released" };
-    });
-  }
-
-  #reacquire(): Promise<void> {
-    return this.#step("resuming", async () => {
-      const problem = await this.exclusives.reacquire();
-      if (problem !== null) this.log("error", `Cannot go on as before: ${problem}`);
-      return { type: "reacquired", problem };
-    });
-  }
-
-  async #resume(): Promise<void> {
-    this.exclusives.abort();
-    this.#leaving.resume();
-    try {
-      await this.#openAll();
-    } catch (error) {
-      this.log("error", (error as Error).message);
-    }
-  }
-
-  /** Opens every listener, also behind one that cannot be opened. @throws what the first of those says. */
-  async #openAll(): Promise<void> {
-    let problem: unknown;
-    for (const { listener } of this.register.used) {
-      await listener?.open().catch((error) => problem ??= error);
-    }
-    if (problem !== undefined) throw problem;
   }
 
   /** The value with which the request that is being answered resolves. */

@@ -63,20 +63,19 @@ export class Exclusives {
   }
 
   /** Lets go of all, the last that was added first. @throws {Error} at the first that fails. */
-  async release(): Promise<void> {
-    const { signal } = this.#begin();
-    this.#released = [];
-    for (const held of [...this.#held].reverse()) {
-      const over = new Promise((resolve) => resolve(held.release({ signal })));
-      this.#released.push({ held, over });
-      await over.catch((error) => {
-        throw new Error(`"${held.name}" could not be released: ${messageOf(error)}`, {
-          cause: error,
+  release(): Promise<void> {
+    return this.#run(async (signal) => {
+      this.#released = [];
+      for (const held of [...this.#held].reverse()) {
+        const over = new Promise((resolve) => resolve(held.release({ signal })));
+        this.#released.push({ held, over });
+        await over.catch((cause) => {
+          throw new Error(`"${held.name}" could not be released: ${messageOf(cause)}`, { cause });
         });
-      });
-      // Nobody waits for it any more.
-      if (signal.aborted) return;
-    }
+        // Nobody waits for it any more.
+        if (signal.aborted) return;
+      }
+    });
   }
 
   /**
@@ -84,28 +83,35 @@ export class Exclusives {
    *
    * @returns What could not be taken back, and why; `null` when all was.
    */
-  async reacquire(): Promise<string | null> {
-    const { signal } = this.#begin();
-    const problems: string[] = [];
-    for (const { held, over } of this.#released.splice(0).reverse()) {
-      try {
-        // Never while the application is still letting go of it.
-        await over.catch(() => {});
-        await held.reacquire({ signal });
-      } catch (error) {
-        problems.push(`"${held.name}" could not be taken back: ${messageOf(error)}`);
+  reacquire(): Promise<string | null> {
+    return this.#run(async (signal) => {
+      const problems: string[] = [];
+      for (const { held, over } of this.#released.splice(0).reverse()) {
+        try {
+          // Never while the application is still letting go of it.
+          await over.catch(() => {});
+          await held.reacquire({ signal });
+        } catch (error) {
+          problems.push(`"${held.name}" could not be taken back: ${messageOf(error)}`);
+        }
       }
-    }
-    return problems.length === 0 ? null : problems.join("; ");
+      return problems.length === 0 ? null : problems.join("; ");
+    });
   }
 
-  /** Tells the application that nobody waits for its answer. */
+  /** Tells the application that nobody waits for its answer; nothing when it has answered. */
   abort(): void {
     this.#abort.abort(new Error("Cannot wait any longer: the upgrade is over"));
   }
 
-  #begin(): AbortController {
+  async #run<T>(step: (signal: AbortSignal) => Promise<T>): Promise<T> {
     this.abort();
-    return this.#abort = new AbortController();
+    const abort = this.#abort = new AbortController();
+    try {
+      return await step(abort.signal);
+    } finally {
+      // The application may have handed the signal on to what it has opened.
+      if (this.#abort === abort) this.#abort = new AbortController();
+    }
   }
 }

@@ -43,10 +43,15 @@ function open(): ChildProcess {
   if (sea?.isSea?.() === true) {
     throw refuse("a single executable application has no Node to start; use parallel upgrades");
   }
-  const child = spawn(process.execPath, ["-e", ECHO], {
+  const { PATH, LD_LIBRARY_PATH } = process.env;
+  // The program of this very process, also when a newer one has taken its place, or none (proc(5)).
+  const program = process.platform === "linux" ? "/proc/self/exe" : process.execPath;
+  const child = spawn(program, ["-e", ECHO], {
     stdio: ["ignore", "ignore", "ignore", "ipc"],
     // Of its own: what is meant for the application (NODE_OPTIONS) would be loaded here, too.
-    env: { PATH: process.env["PATH"] },
+    env: { PATH, LD_LIBRARY_PATH },
+    // The folder of this process may be gone.
+    cwd: "/",
     // Ctrl-C in a terminal is not meant for it.
     detached: true,
   });

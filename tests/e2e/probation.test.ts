@@ -6,7 +6,7 @@ import process from "node:process";
 import { test, type TestContext } from "node:test";
 import { type Load, startLoad } from "../../bench/load/load.ts";
 import type { ServerConfig } from "../fixtures/server.ts";
-import { Chain, isRunning, until } from "../support/chain.ts";
+import { ask, Chain, isRunning, until } from "../support/chain.ts";
 import { current, testPairs } from "../support/runtimes.ts";
 
 const limit = { timeout: 60_000 };
@@ -85,6 +85,32 @@ test("confirm keeps the child before its probation is over", limit, async (t) =>
     return chain.said.some(({ event }) => event === "upgraded");
   });
   assert.equal((await upgrade).json.generation, 2);
+});
+
+test("a child that dies at the very moment of confirm has taken over nothing", limit, async (t) => {
+  const where = folder();
+  t.after(() => rmSync(where, { recursive: true }));
+  const pidFile = join(where, "app.pid");
+  const chain = await started(t, {
+    killConfirmed: true,
+    options: { probationMs: 60_000, pidFile },
+    listen: [`unix:${where}/app.sock`],
+  });
+  const { pid } = await chain.event("ready", 1);
+  for (let round = 0; round < 2; round++) {
+    // Both accept, and the child is about to die: the parent is asked by a signal.
+    process.kill(pid, "SIGHUP");
+    const failures = () => chain.said.filter(({ event }) => event === "upgrade-failed");
+    await until("the upgrade has failed", () => failures().length > round, 30_000);
+    const watched = chain.said.findLast(({ event }) => event === "watched");
+    assert.equal(watched?.["status"].generation, 2);
+    assert.equal(watched?.["status"].state, "starting");
+    assert.equal(readFileSync(pidFile, "utf8").trim(), String(pid));
+    assert.equal(await ask({ path: `${where}/app.sock` }), "1");
+    const { json } = await chain.get("/admin/status");
+    assert.deepEqual([json.state, json.pid], ["serving", pid]);
+    assert.equal(json.history.at(-1).code, "ERR_CHILD_EXITED");
+  }
 });
 
 test("when the parent dies in the probation, the child is the owner", limit, async (t) => {
