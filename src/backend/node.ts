@@ -17,7 +17,6 @@ import type { Backend, Listener, ListenTarget } from "./backend.ts";
 import { CommonBackend } from "./common.ts";
 import { copyHandle, type SocketHandle } from "./copied_handle.ts";
 import type { DatagramParts } from "./datagram.ts";
-import { nodeDatagram } from "./datagram_node.ts";
 import { type Aside, listenQuietly, type NodeServer } from "./node_server.ts";
 import { boundInProc } from "./proc_net.ts";
 
@@ -90,8 +89,10 @@ class NodeBackend extends CommonBackend {
     return (await import("./bound_libc.ts")).boundByLibc(result.libc, fd);
   }
 
-  protected datagram(target: ListenTarget, parts: DatagramParts): Promise<Listener> {
-    return nodeDatagram(target, parts);
+  protected async datagram(target: ListenTarget, parts: DatagramParts): Promise<Listener> {
+    // Only now: it loads node:dgram, which most servers do without.
+    const { nodeDatagram } = await import("./datagram_node.ts");
+    return await nodeDatagram(target, parts);
   }
 
   protected setAside(server: NodeServer): Promise<Aside> {

@@ -140,6 +140,8 @@ function freeNumbers(libc: Libc): number[] {
  * @returns `undefined` when it is closed or no socket.
  */
 export function socketAt(libc: Libc, fd: number): SocketInfo | undefined {
+  // Most often it is closed, and to make an error takes a hundred times as long as to ask.
+  if (!libc.isOpen(fd)) return undefined;
   try {
     return libc.socket(fd);
   } catch (error) {

@@ -139,6 +139,8 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
     return new DataView(value.buffer).getInt32(offset, true);
   }
 
+  // Calls are synchronous, so one is enough; to allocate it takes longer than to read the link.
+  const linkBuffer = new Uint8Array(LINK_SIZE);
   const typeView = int32();
   const typeLength = int32(4);
 
@@ -442,7 +444,7 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
     },
     readFile: (path) => decoder.decode(readBytes(path)),
     readLink(path) {
-      const target = new Uint8Array(LINK_SIZE);
+      const target = linkBuffer;
       const length = check(symbols.readlink(cString(path), target, LINK_SIZE), "readlink", path);
       return decoder.decode(target.subarray(0, length));
     },

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { createRequire } from "node:module";
 import process from "node:process";
 import { collect, messageOf, type RawFunction, type RawResult, returnNumber } from "./bind.ts";
 import type { CType, Platform, Prototype } from "./platform.ts";
@@ -78,10 +77,13 @@ function bindNodeFfi(ffi: NodeFfi, platform: Platform): RawResult {
 
 /** Looks where this library is installed, and beside the program, for package managers that do not hoist. */
 function requireKoffi(): Koffi | undefined {
+  // Not an import: this file is loaded everywhere, and Deno needs 2 ms of CPU time for that module.
+  const module = process.getBuiltinModule?.("node:module");
+  if (module === undefined) return undefined; // Node before 20.16
   for (const from of [import.meta.url, process.argv[1]]) {
     if (from === undefined) continue;
     try {
-      return createRequire(from)("koffi") as Koffi;
+      return module.createRequire(from)("koffi") as Koffi;
     } catch {
       // Not installed, or not built for this machine: the caller says what to do.
     }
