@@ -73,8 +73,8 @@ export async function peers(context: PartContext): Promise<void> {
   const { quick, log } = context;
   const flips = quick ? 1 : 2;
   const timings = {
-    saturated: { warmMs: quick ? 200 : 500, steadyMs: 400, flipMs: 1200, flips },
-    paced: { warmMs: quick ? 200 : 500, steadyMs: 700, flipMs: COST_WINDOW_MS, flips },
+    saturated: { warmMs: quick ? 200 : 400, steadyMs: 400, flipMs: 1200, flips },
+    paced: { warmMs: quick ? 200 : 500, steadyMs: 500, flipMs: COST_WINDOW_MS, flips },
   };
   const chosen = wanted(catalog(), context.rows, ({ name }) => name);
   const skipped: Record<string, string> = {};
