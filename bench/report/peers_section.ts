@@ -133,8 +133,8 @@ const MEASURES: readonly Measure[] = [
     of: ({ messagesPerFlip }) => messagesPerFlip.median,
     format: short,
     why:
-      "a message that crosses the server's close frame on the wire is not answered; where a peer keeps the " +
-      "connection in the old process for longer, fewer cross",
+      "a message that crosses the server's close frame is not delivered any more by Bun's and Deno's own WebSockets, and " +
+      "Deno often ends such a connection without a close frame (both tried without this library); with `ws` it is answered",
   },
   {
     what: "p99 at the flip / steady",
