@@ -71,6 +71,20 @@ class Service {
     return said.slice(from, end + 1).findLast(({ event }) => /^upgrade/.test(event)) as Said;
   }
 
+  /** Asks for an upgrade and lets the parent die once the child has joined. */
+  async orphan(owner: number): Promise<void> {
+    writeFileSync(join(this.folder, "plan"), "");
+    writeFileSync(join(this.folder, "command"), JSON.stringify(current().command(script)));
+    process.kill(owner, "SIGHUP");
+    await this.chain.event("child-joined", 1, 30_000);
+    try {
+      process.kill(owner, "SIGKILL");
+    } catch {
+      // The child was so fast that it has left already.
+    }
+    await this.chain.event("ready", 2, 30_000);
+  }
+
   /** Waits until a generation has answered on every server. */
   async answered(generation: number): Promise<void> {
     for (const [name, load] of this.#loads) {
@@ -220,6 +234,25 @@ test(
       await service.settle();
     } finally {
       caller?.end();
+      await service.end();
+    }
+  },
+);
+
+test(
+  "a parent that dies after it has released leaves the service to its child, and no client notices",
+  limit,
+  async () => {
+    const service = new Service({ drainTimeoutMs: 20_000, drainSpreadMs: 50, idleGraceMs: 1000 });
+    try {
+      const first = await service.begin();
+      await service.answered(1);
+      await service.orphan(first.pid);
+      await service.answered(2);
+      await service.settle();
+      const second = await service.chain.event("ready", 2);
+      assert.equal(readFileSync(join(service.folder, "lock"), "utf8"), String(second.pid));
+    } finally {
       await service.end();
     }
   },
