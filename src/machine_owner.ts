@@ -337,10 +337,11 @@ export const upgrading: Row<"upgrading"> = {
 };
 
 function rolledBack(reason: Failure): Failure {
+  const why = reason.message.replace(/^Cannot upgrade: /, "");
   return {
     ...reason,
     code: "ERR_ROLLED_BACK",
-    message: `Cannot keep the child: ${reason.message}; the old process goes on`,
+    message: `Cannot keep the child: ${why}; the old process goes on`,
   };
 }
 

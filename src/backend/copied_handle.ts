@@ -18,8 +18,9 @@ export interface SocketHandle {
   close(): void;
 }
 
-// It sends back what it is sent, and ends with the channel.
-const ECHO = "process.on('message',(m,h)=>process.send(m,h));process.on('disconnect',process.exit)";
+// It sends back what it is sent, says when it has closed it itself, and ends with the channel.
+const ECHO = "process.on('message',(m,h)=>process.send(m,h,()=>{h.close();process.send(m)}));" +
+  "process.on('disconnect',process.exit)";
 // The process needs some tens of milliseconds; a machine that is very busy some seconds.
 const ECHO_MS = 30_000;
 
@@ -86,13 +87,17 @@ export async function copyHandle(handle: SocketHandle): Promise<SocketHandle> {
         reject(
           refuse("its socket could not be copied by a process that was started for it", error),
         );
+      let received: SocketHandle | undefined;
       const onMessage = (message: unknown, copy: unknown) => {
         if (message !== name) return;
-        if (typeof (copy as SocketHandle | undefined)?.fd === "number") {
-          resolve(copy as SocketHandle);
+        // Resolved when nobody else has the socket: whoever closes it then refuses clients from that moment on.
+        if (received !== undefined) resolve(received);
+        else if (typeof (copy as SocketHandle | undefined)?.fd === "number") {
+          received = copy as SocketHandle;
         } else fail(undefined);
       };
-      const onExit = () => fail(undefined);
+      // With its end it has closed the socket, too.
+      const onExit = () => received === undefined ? fail(undefined) : resolve(received);
       const timer = setTimeout(onExit, ECHO_MS);
       child.on("message", onMessage);
       child.once("error", fail);

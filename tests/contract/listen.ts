@@ -11,7 +11,7 @@ import type { Listener } from "../../src/backend/backend.ts";
 import { FIRST_SOCKET_FD } from "../../src/protocol.ts";
 import { Client, type Kind } from "./kinds.ts";
 import { Peer } from "./peer.ts";
-import type { Clause, Need, World } from "./world.ts";
+import { type Clause, type Need, turns, type World } from "./world.ts";
 
 interface Place {
   readonly name: string;
@@ -137,6 +137,44 @@ function clausesFor(kind: Kind, place: Place): Clause[] {
         await assert.rejects(Client.connect(listener.bound, hosts[0]), { code: "ECONNREFUSED" });
         for (const client of clients) assert.equal(await client.ask(), backend.pid);
         for (const client of clients) client.close();
+        listener.finish();
+      },
+    },
+    {
+      title: `${subject} can be paused: clients wait, connections go on, and nobody is lost`,
+      needs: [...needs, "network"],
+      async run(world) {
+        const { backend } = world;
+        let served = 0;
+        const target = { address: place.address(world) };
+        const listener = await kind.listen(backend, target, () => served++);
+        world.after(() => {
+          listener.close();
+          listener.finish();
+        });
+        await listener.open();
+        const what = world.descriptors().get(listener.fd);
+        const before = await connect(world, listener, hosts[0]);
+        assert.equal(await before.ask(), backend.pid);
+        // Twice, because what is put back must be such that it can be taken away again.
+        for (const round of [1, 2]) {
+          await listener.pause?.();
+          await listener.pause?.();
+          assert.equal(world.descriptors().get(listener.fd), what, "it is passed on as ever");
+          const after = await connect(world, listener, hosts[0]);
+          after.send();
+          assert.equal(await before.ask(), backend.pid);
+          await turns();
+          assert.equal(served, 2 * round, "who came meanwhile is not served");
+          await listener.open();
+          assert.equal(await after.answer(), backend.pid);
+          after.close();
+        }
+        await listener.pause?.();
+        listener.close();
+        await assert.rejects(Client.connect(listener.bound, hosts[0]), { code: "ECONNREFUSED" });
+        assert.equal(await before.ask(), backend.pid);
+        before.close();
         listener.finish();
       },
     },

@@ -1290,6 +1290,16 @@ test("every refusal and failure is a sentence that says what could not be done",
   }
 });
 
+test("a roll-back says why in one sentence", () => {
+  const failure: Failure = { ...FAILURE, message: "Cannot upgrade: the child failed: no index" };
+  const [, effects] = transition(STATES.probation, { type: "child-failed", failure });
+  const rejected = effects.find((effect) => effect.type === "reject");
+  assert.equal(
+    rejected?.failure.message,
+    "Cannot keep the child: the child failed: no index; the old process goes on",
+  );
+});
+
 test("a failure keeps what is known of the child", () => {
   const [, effects] = step("probation", "child-exited");
   const rejected = effects.find((effect) => effect.type === "reject");
