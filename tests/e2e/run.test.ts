@@ -214,6 +214,51 @@ test("run --grace kills what is left after a stop signal", once, async (t) => {
   assert.match(runner.text, /killing what is left 200 ms after the stop signal/);
 });
 
+test("run follows a server that may not tell who owns the service", {
+  ...options,
+  skip: options.skip ||
+    (current().runtime === "deno" ? false : "permissions are Deno's"),
+}, async (t) => {
+  const allowed = ["net", "env", "run", "ffi"].map((name) => `--allow-${name}`);
+  const server = fileURLToPath(new URL("../fixtures/permissions.ts", import.meta.url));
+  const runner = start(t, {
+    command: [current().executable, "run", "--no-prompt", ...allowed, server, "127.0.0.1"],
+  });
+  for (const generation of [1, 2, 3]) {
+    assert.equal((await runner.event("ready", generation)).generation, generation);
+    if (generation > 1) await runner.event("drained", generation - 1);
+    process.kill(runner.pid, generation < 3 ? "SIGHUP" : "SIGTERM");
+  }
+  assert.equal(await runner.exitCode(), 0, runner.text);
+  assert.deepEqual(runner.all("exit").map(({ reason }) => reason), [
+    "upgraded",
+    "upgraded",
+    "stopped",
+  ]);
+});
+
+test(
+  "run on a Node without C calls and Perl passes signals on all the same, and says what it cannot know",
+  {
+    ...options,
+    skip: options.skip || (current().name === "node24" ? false : "there are C calls here"),
+  },
+  async (t) => {
+    const [stopped, crashed] = await Promise.all(["SIGTERM", "SIGKILL"].map(async (signal) => {
+      const runner = start(t, { env: { PATH: folderFor(t) } });
+      const first = await runner.event("ready");
+      process.kill(runner.pid, "SIGHUP");
+      const second = await runner.event("ready", 2);
+      await until("the first generation has ended", () => !isRunning(first.pid), PATIENCE_MS);
+      process.kill(signal === "SIGTERM" ? runner.pid : second.pid, signal);
+      const code = await runner.exitCode();
+      assert.match(runner.text, new RegExp(`process ${second.pid} has ended, and its exit status`));
+      return code;
+    }));
+    assert.deepEqual([stopped, crashed], [0, 1]);
+  },
+);
+
 const terminal = {
   ...options,
   skip: options.skip || lacks("script", ["--version"]),
