@@ -142,7 +142,7 @@ class FakeWorld implements World {
     this.sent.push(`${signal} ${pid}`);
     return true;
   }
-  isTold = (pid: number) => this.hears(pid);
+  toldWithinMs = (pid: number) => this.hears(pid) ? 10_000 : 0;
   collect() {}
   owner = () => this.told;
   say = (message: string) => void this.messages.push(message);
@@ -293,5 +293,15 @@ test("a stop that calls an upgrade off at the last moment ends as the one that w
   assert.equal(await code(), undefined);
   end(10, { code: 0 });
   assert.equal(await code(), 0);
-  assert.deepEqual(world.sent, ["SIGTERM 10"]);
+  assert.deepEqual(world.sent, ["SIGTERM 10", "SIGTERM 12"]);
+});
+
+test("a stop that reached a generation at its very end reaches the successor", async () => {
+  const { world, supervisor, end, code } = await supervise();
+  world.living.push(member(12, 10, 10));
+  supervisor.signal("SIGINT"); // nobody tells who the owner is: the older one passes it on
+  end(10, { code: 0 });
+  end(12, { code: 0 });
+  assert.deepEqual(world.sent, ["SIGINT 10", "SIGINT 12"]);
+  assert.equal(await code(), 0);
 });

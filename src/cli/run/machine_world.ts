@@ -12,6 +12,11 @@ import { ENV_NAME } from "../../protocol.ts";
 import type { Member } from "./family.ts";
 import type { World } from "./world.ts";
 
+/** A child's end is told in a moment; a busy machine takes seconds for it. */
+const CHILD_MS = 10_000;
+/** One that was never seen alive may have been somebody else's. */
+const STRANGER_MS = 1_000;
+
 /** The real world. */
 export class MachineWorld implements World {
   readonly #offspring: Offspring;
@@ -83,14 +88,14 @@ export class MachineWorld implements World {
     }
   }
 
-  isTold(pid: number): boolean {
-    if (pid === this.#root?.pid) return true;
-    if (!this.#offspring.adopts) return false;
+  toldWithinMs(pid: number): number {
+    if (pid === this.#root?.pid) return CHILD_MS;
+    if (!this.#offspring.adopts) return 0;
     const parent = processTable.get(pid)?.ppid ?? this.#parents.get(pid);
-    if (parent === undefined) return true;
+    if (parent === undefined) return STRANGER_MS;
     // A parent that is gone has left it to this process.
-    return [process.pid, ...this.#offspring.helpers].includes(parent) ||
-      processTable.get(parent) === undefined;
+    const isOurs = [process.pid, ...this.#offspring.helpers].includes(parent);
+    return isOurs || processTable.get(parent) === undefined ? CHILD_MS : 0;
   }
 
   collect(): void {

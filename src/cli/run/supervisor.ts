@@ -17,8 +17,6 @@ const CLEAN_SIGNALS: readonly (string | null)[] = ["SIGHUP", "SIGINT", "SIGTERM"
 const LOOK_MS = 200;
 /** How often all processes are looked at, in case that an end was not told. */
 const TABLE_MS = 5_000;
-/** How long the end of a child may have been seen before it is told. */
-const TOLD_MS = 1_000;
 
 /** One start of the service, and the generations that followed from it. */
 interface Run {
@@ -54,8 +52,8 @@ export class Supervisor {
   /** Generations that still have connections to finish, of starts whose newest one has ended. */
   #left: Member[] = [];
   #isStopped = false;
-  /** Who was told to stop. */
-  #stopping: number | undefined;
+  /** Which signal told whom to stop: at first, and at last. */
+  #stop: { readonly signal: string; readonly first: number; last: number } | undefined;
   #resolve!: (exitCode: number) => void;
 
   /** Nothing is started yet. */
@@ -88,8 +86,9 @@ export class Supervisor {
     this.check();
     const phase = this.#phase;
     if (phase.name === "running" && phase.run.newest !== undefined) {
-      if (stops) this.#stopping ??= phase.run.newest.pid;
-      this.#world.kill(phase.run.newest.pid, signal);
+      const { pid } = phase.run.newest;
+      this.#world.kill(pid, signal);
+      if (stops) this.#stop ??= { signal, first: pid, last: pid };
     } else if (phase.name === "pausing" && stops) {
       phase.cancel();
       this.#phase = { name: "finishing", exitCode: phase.exitCode };
@@ -106,14 +105,19 @@ export class Supervisor {
 
   /** Something may have happened: looks what it was. */
   check(thoroughly = true): void {
-    if (thoroughly) this.#world.collect();
-    if (this.#phase.name === "running") this.#look(this.#phase.run, thoroughly);
+    if (this.#phase.name === "running") this.#hearOwner(this.#phase.run);
+    const newest = this.#phase.name === "running" ? this.#phase.run.newest : undefined;
+    const isQuiet = newest !== undefined && this.#world.isAlive(newest);
+    // What it finds is told at once, and so may change the phase.
+    if (thoroughly || !isQuiet) this.#world.collect();
+    if (this.#phase.name === "running" && (thoroughly || !isQuiet)) this.#look(this.#phase.run);
+    if (this.#phase.name === "running") this.#stopAgain(this.#phase.run);
     if (this.#phase.name !== "finishing" || this.#stillThere().length > 0) return;
     for (const cancel of this.#cancels.values()) cancel();
     // A stop in the moment of a change calls the successor off, which may have said already that it owns the service:
-    // what counts is how the one ended that was told to stop.
-    const end = this.#stopping === undefined ? undefined : this.#ends.get(this.#stopping);
-    this.#resolve(end === undefined ? this.#phase.exitCode : this.#world.exitCode(end));
+    // that the one that was told to stop has ended well is what counts.
+    const end = this.#stop === undefined ? undefined : this.#ends.get(this.#stop.first);
+    this.#resolve(end?.code === 0 ? 0 : this.#phase.exitCode);
     this.#phase = { name: "over" };
   }
 
@@ -123,9 +127,7 @@ export class Supervisor {
     return [...pids.values()];
   }
 
-  #look(run: Run, thoroughly: boolean): void {
-    this.#hearOwner(run);
-    if (!thoroughly && run.newest !== undefined && this.#world.isAlive(run.newest)) return;
+  #look(run: Run): void {
     run.lookedAt = this.#world.now();
     const family = familyOf(this.#world.members(), run);
     if (family.newest !== undefined) {
@@ -139,7 +141,7 @@ export class Supervisor {
     if (end !== undefined) {
       const failed = end.code !== 0 && !CLEAN_SIGNALS.includes(end.signal);
       this.#newestEnded(run, family, this.#world.exitCode(end), failed);
-    } else if (!this.#world.isTold(pid) || this.#world.now() - run.endedAt >= TOLD_MS) {
+    } else if (this.#world.now() - run.endedAt >= this.#world.toldWithinMs(pid)) {
       const stopped = run.owner !== undefined && this.#world.owner() === undefined;
       this.#world.say(
         `process ${pid} has ended, and its exit status went to another process: ${
@@ -150,6 +152,17 @@ export class Supervisor {
       );
       this.#newestEnded(run, family, stopped ? 0 : 1, !stopped);
     }
+  }
+
+  /**
+   * Who was told to stop may have been replaced meanwhile, and too near to its end to pass it on. A generation that hears
+   * it twice in this way, from its parent and by the signal, is stopped once.
+   */
+  #stopAgain({ newest }: Run): void {
+    const stop = this.#stop;
+    if (stop === undefined || newest === undefined || newest.pid === stop.last) return;
+    stop.last = newest.pid;
+    this.#world.kill(newest.pid, stop.signal);
   }
 
   #hearOwner(run: Run): void {
@@ -202,7 +215,10 @@ export class Supervisor {
       },
     };
     // Told to stop while it was being started.
-    if (this.#isStopped) this.#world.kill(root, "SIGTERM");
+    if (this.#isStopped) {
+      this.#stop = { signal: "SIGTERM", first: root, last: root };
+      this.#world.kill(root, "SIGTERM");
+    }
     this.check();
   }
 

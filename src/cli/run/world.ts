@@ -28,8 +28,8 @@ export interface World {
   isAlive(member: Member): boolean;
   /** Sends a signal. @returns Whether there was somebody to get it. */
   kill(pid: number, signal: string): boolean;
-  /** Whether the end of a process is told to `Supervisor.told`: when it is a child of this process. */
-  isTold(pid: number): boolean;
+  /** How long the end of a process may have been seen before it is told to `Supervisor.told`; 0: it is not told. */
+  toldWithinMs(pid: number): number;
   /** Looks whether some end is to be told. */
   collect(): void;
   /** Who has told that it owns the service, and has not taken it back. */
