@@ -111,7 +111,8 @@ class Player {
     this.#order("parent", {
       do: "upgrade",
       options: {
-        command: this.#broken.command ?? this.#pair.child.command(script),
+        command: this.#broken.command ??
+          [...this.#broken.wrapper ?? [], ...this.#pair.child.command(script)],
         env: { ROLE: "child" },
       },
     });

@@ -68,6 +68,7 @@ export type Trouble =
   | "no such program"
   | "a program that may not be executed"
   | "no descriptor left"
+  | "no memory"
   | "PID file's folder gone"
   | "PID file's folder read-only"
   | "disk full";

@@ -82,6 +82,13 @@ const world: readonly Row[] = [
     lost: "none",
   },
   {
+    title: "there is no memory for the child",
+    trouble: "no memory",
+    told: ["ERR_CHILD_EXITED"],
+    owner: "parent",
+    lost: "none",
+  },
+  {
     title: "the folder of the PID file is gone",
     trouble: "PID file's folder gone",
     told: ["ERR_CHILD_FAILED"],

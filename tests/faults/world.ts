@@ -24,6 +24,8 @@ export interface Place {
 export interface Broken {
   /** What the upgrade is asked to start instead. */
   readonly command?: readonly string[];
+  /** What the child is started through. */
+  readonly wrapper?: readonly string[];
   /** Whether the PID file and the Unix path are lost with it. */
   readonly namesGone?: boolean;
   mend(): void;
@@ -79,6 +81,9 @@ export function breakWorld(
       writeFileSync(program, "#!/bin/sh\n", { mode: 0o644 });
       return { command: [program], mend: nothing };
     }
+    case "no memory":
+      // RLIMIT_DATA: RLIMIT_AS is less than what a runtime reserves when it starts.
+      return { wrapper: ["/bin/sh", "-c", 'ulimit -d 4000; exec "$@"', "sh"], mend: nothing };
     case "no descriptor left": {
       const limit = (soft: string) => run("prlimit", `--pid=${pid}`, `--nofile=${soft}:`);
       // One is left, and a channel needs two.
