@@ -1,14 +1,15 @@
 // Plays the whole table of deaths: every row with every pair of Node 26, Deno and Bun.
 //
-//   npm run faults -- [--jobs 3] [--rows TEXT] [--pairs TEXT]
+//   npm run faults -- [--jobs 3] [--rows TEXT] [--pairs TEXT] [--load 20]
 //
 // Writes bench/results/faults.md when nothing was left out, and ends with 1 when something did not hold. The rows are
-// data in tests/faults/rows*.ts; `npm test` plays each with one pair.
+// data in tests/faults/rows*.ts; `npm test` plays each with one pair. `--load N` plays beside N busy processes of
+// stress-ng(1).
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { parseArgs } from "node:util";
 import { allPairs } from "../tests/faults/pairs.ts";
 import { play, problem } from "../tests/faults/play.ts";
@@ -23,6 +24,7 @@ const { values } = parseArgs({
     jobs: { type: "string", default: "3" },
     rows: { type: "string", default: "" },
     pairs: { type: "string", default: "" },
+    load: { type: "string", default: "0" },
   },
 });
 const jobs = Number(values.jobs);
@@ -44,6 +46,14 @@ const cells: Cell[] = rows.flatMap((row) => pairs.map((pair) => ({ row, pair, re
 const cache = mkdtempSync(join(tmpdir(), "co-cache-"));
 // Every generation is a new process; see scripts/test.mjs.
 process.env["NODE_COMPILE_CACHE"] = cache;
+
+const others = Number(values.load) > 0
+  ? spawn("stress-ng", ["--cpu", values.load, "--timeout", "2h"], { stdio: "ignore" })
+  : undefined;
+others?.once("error", (error) => {
+  console.error(`--load needs stress-ng: ${error.message}`);
+  process.exit(2);
+});
 
 let stopping = false;
 const failures: string[] = [];
@@ -87,10 +97,11 @@ try {
     if (worker.status === "rejected") failures.push(String(worker.reason?.stack ?? worker.reason));
   }
 } finally {
+  others?.kill();
   rmSync(cache, { recursive: true, force: true });
 }
 
-const isWhole = values.rows === "" && values.pairs === "" && !stopping;
+const isWhole = others === undefined && values.rows === "" && values.pairs === "" && !stopping;
 if (isWhole) write();
 console.log(
   `${cells.filter(({ result }) => result === "holds").length} of ${cells.length} hold` +

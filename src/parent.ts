@@ -93,6 +93,7 @@ export class Parent {
     const decoder = new FrameDecoder();
     return new Promise((resolve, reject) => {
       let parent: Parent | undefined;
+      let isRefused = false;
       const stopWaiting = backend.clock.after(
         HELLO_MS,
         () =>
@@ -104,8 +105,10 @@ export class Parent {
         stopWaiting();
         const failure = error instanceof Error ? error.message : String(error);
         channel.write(encodeFrame({ type: "fail", message: tail(failure), stack: "" }));
-        channel.close();
+        // First: some runtimes tell the end of a channel that is closed before close() has returned.
+        isRefused = true;
         reject(error);
+        channel.close();
       };
       const greet = (frame: Frame): Parent | undefined => {
         if (frame.type !== "hello") {
@@ -129,6 +132,7 @@ export class Parent {
         return joined;
       };
       channel.onData((bytes) => {
+        if (isRefused) return;
         try {
           for (const frame of decoder.push(bytes)) {
             if (parent === undefined) parent = greet(frame);
@@ -146,6 +150,7 @@ export class Parent {
           return;
         }
         stopWaiting();
+        if (isRefused) return;
         // Which socket is which only the parent knew: closed, so that they can be bound anew.
         for (let fd = FIRST_SOCKET_FD; backend.isSocket(fd); fd++) {
           backend.closeFd(fd);

@@ -186,6 +186,20 @@ test("no module calls itself in a circle", () => {
   assert.deepEqual(circles, []);
 });
 
+test("the clock of the day, which may jump, is read only for what people read", () => {
+  const forPeople = [
+    // When a draining generation will cut: shown by status().
+    "src/core.ts",
+    // The history of upgrades.
+    "src/teller.ts",
+    "src/cli/status_text.ts",
+    "src/cli/watch.ts",
+  ];
+  holds((path) =>
+    forPeople.includes(path) ? [] : mentions(path, /\bDate\b|\bhrtime\.bigint|\btimeOrigin\b/)
+  );
+});
+
 test("nothing in the library ends the process", () => {
   holds((path) => roomOf(path) === "cli" ? [] : mentions(path, /\b(?:process|Deno)\.exit\(/));
 });

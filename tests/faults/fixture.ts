@@ -16,8 +16,8 @@ export interface Scene {
   readonly probation: boolean;
   readonly server: "http" | "native";
   readonly port: number;
-  /** Further addresses, each with an echo server of its own. */
-  readonly more: readonly string[];
+  /** How many further sockets, each with an echo server of its own. */
+  readonly more: number;
   /** Folder of the PID file and the Unix socket. */
   readonly run: string;
   /** What was stopped goes on when this file exists. */
@@ -182,7 +182,9 @@ if (scene.server === "native" && runtime === "deno") {
 // What is not read keeps a connection open.
 const echo = () => createServer((socket) => void socket.resume().end(`${generation}\n`));
 await upgrader.listen(`unix:${scene.run}/app.sock`, echo());
-for (const address of scene.more) await upgrader.listen(address, echo());
+for (let n = 0; n < scene.more; n++) {
+  await upgrader.listen({ port: 0, hostname: "127.0.0.1", name: `more-${n}` }, echo());
+}
 
 try {
   await upgrader.ready();

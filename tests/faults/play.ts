@@ -41,8 +41,8 @@ const TIMERS: { readonly [step in Step]?: ManualTimer } = {
 /** How a row is played. */
 export interface PlayOptions {
   readonly server?: Scene["server"];
-  /** Further addresses to listen on. */
-  readonly more?: readonly string[];
+  /** How many further sockets it listens on. */
+  readonly more?: number;
 }
 
 /** Why a row cannot be played here; `undefined` where it can. */
@@ -178,7 +178,7 @@ class Player {
         probation: this.#row.probation ?? false,
         server: this.#options.server ?? "native",
         port: this.#port,
-        more: this.#options.more ?? [],
+        more: this.#options.more ?? 0,
         run: this.#run,
         goOn: this.#goOn,
       };
@@ -289,6 +289,8 @@ class Player {
       }
       case "load ends":
         this.#loadOver = true;
+        // What waits in the queue of a socket is lost when its last owner closes it.
+        this.#goneAt = performance.now();
         void this.#load?.stop();
         return;
     }

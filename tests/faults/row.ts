@@ -95,7 +95,7 @@ export interface Row {
   readonly owner: Who | "nobody";
   /**
    * Requests that may be lost: none; those that were inside the process that was killed; `"queue"`: also those that
-   * waited in the queue of a socket that nobody could take over.
+   * waited in the queue of a socket when its last owner closed it.
    */
   readonly lost: "none" | "inside" | "queue";
 }

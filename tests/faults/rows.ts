@@ -113,7 +113,7 @@ const calls: readonly Row[] = [
     steps: ["struck", "serves", "load ends", "stop", "told"],
     told: ["ERR_STOPPED"],
     owner: "nobody",
-    lost: "none",
+    lost: "queue",
   },
   {
     title: "the parent is told to stop between ready and commit",
@@ -121,7 +121,7 @@ const calls: readonly Row[] = [
     steps: ["struck", "serves", "load ends", "stop", "told", "continue"],
     told: ["ERR_STOPPED"],
     owner: "nobody",
-    lost: "none",
+    lost: "queue",
   },
   {
     title: "the parent is told to stop in the child's probation",
@@ -130,7 +130,7 @@ const calls: readonly Row[] = [
     steps: ["struck", "serves", "load ends", "stop", "told", "continue"],
     told: ["ERR_STOPPED"],
     owner: "nobody",
-    lost: "none",
+    lost: "queue",
   },
   {
     title: "nothing goes wrong",

@@ -48,7 +48,7 @@ export interface ChainOptions {
   readonly flags?: readonly string[];
   readonly args?: readonly string[];
   /** Descriptors that it finds from 3 on, as a service manager passes sockets. */
-  readonly passed?: readonly number[];
+  readonly passed?: readonly (number | "pipe")[];
 }
 
 /** Whether a process exists and has not ended. */

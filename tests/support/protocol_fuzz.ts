@@ -29,24 +29,27 @@ export interface FuzzTally {
   readonly wrong: string[];
 }
 
-const TYPES: readonly Frame["type"][] = [
-  "hello",
-  "ready",
-  "take",
-  "more",
-  "chunk",
-  "end",
-  "fail",
-  "probation",
-  "ask",
-  "tell",
-  "commit",
-  "owned",
-  "abort",
-  "history",
-  "relay",
-  "cut",
-];
+// A record, so that the compiler misses a new type.
+const KNOWN: { readonly [T in Frame["type"]]: true } = {
+  hello: true,
+  joined: true,
+  ready: true,
+  take: true,
+  more: true,
+  chunk: true,
+  end: true,
+  fail: true,
+  probation: true,
+  ask: true,
+  tell: true,
+  commit: true,
+  owned: true,
+  abort: true,
+  history: true,
+  relay: true,
+  cut: true,
+};
+const TYPES = Object.keys(KNOWN) as readonly Frame["type"][];
 
 const GOOD: readonly object[] = [
   {
@@ -69,6 +72,7 @@ const GOOD: readonly object[] = [
     control: "/run/app.control",
   },
   { v: 1, type: "ready", pid: 2, generation: 2, runtime: "bun", version: "1", used: ["a", "b"] },
+  { v: 1, type: "joined" },
   { v: 1, type: "take", name: "cache" },
   { v: 1, type: "more", name: "cache", bytes: 1 },
   { v: 1, type: "chunk", name: "cache", data: "AAEC/w==" },
@@ -177,7 +181,9 @@ function check(bytes: Uint8Array, random: Random, tally: FuzzTally): string | un
   }
   for (const frame of parts.frames) {
     if (!TYPES.includes(frame.type)) return `read a "${frame.type}"`;
-    if (!isDeepStrictEqual(decode([encodeFrame(frame)]).frames, [frame])) {
+    // What is only shown is any JSON, and 1e999 becomes null when it is written again.
+    const expected = JSON.parse(JSON.stringify(frame));
+    if (!isDeepStrictEqual(decode([encodeFrame(frame)]).frames, [expected])) {
       return `read a "${frame.type}" that does not come back`;
     }
   }
@@ -296,7 +302,7 @@ export function fuzzMadeUp(seed: number, inputs: number): FuzzTally {
     }),
     { seed, numRuns: Math.ceil(inputs / 2), verbose: false },
   );
-  if (result.failed) tally.wrong.push(`${result.error}: ${JSON.stringify(result.counterexample)}`);
+  if (result.failed) tally.wrong.push(`${fc.defaultReportMessage(result)}`);
   return tally;
 }
 
