@@ -1,7 +1,7 @@
 // Runs on: node26
 import assert from "node:assert/strict";
 import { closeSync, openSync } from "node:fs";
-import net from "node:net";
+import type net from "node:net";
 import process from "node:process";
 import { test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";

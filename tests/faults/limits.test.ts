@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import { Chain, isRunning, serverScript, until } from "../support/chain.ts";
-import { runtimes, type TestRuntime } from "../support/runtimes.ts";
+import type { TestRuntime } from "../support/runtimes.ts";
 import { allPairs } from "./pairs.ts";
 import { play } from "./play.ts";
 
