@@ -93,9 +93,10 @@ export class MachineWorld implements World {
     if (!this.#offspring.adopts) return 0;
     const parent = processTable.get(pid)?.ppid ?? this.#parents.get(pid);
     if (parent === undefined) return STRANGER_MS;
-    // A parent that is gone has left it to this process.
-    const isOurs = [process.pid, ...this.#offspring.helpers].includes(parent);
-    return isOurs || processTable.get(parent) === undefined ? CHILD_MS : 0;
+    if ([process.pid, ...this.#offspring.helpers].includes(parent)) return CHILD_MS;
+    // A parent that is gone has left it to this process, and one that ends is about to: the first thread of a process
+    // can be seen as a zombie before the others have ended, and only then its children fall to somebody else.
+    return processTable.get(parent)?.isZombie === false ? 0 : CHILD_MS;
   }
 
   collect(): void {
