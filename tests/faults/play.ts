@@ -212,6 +212,9 @@ class Player {
     friend.on("error", () => {});
     await new Promise<void>((resolve) => friend.once("connect", resolve));
     this.#friends.set(role, friend);
+    // From here on the connection is one of its descriptors; connected means only that it waits to be accepted.
+    this.#order(role, { do: "status" });
+    await this.#said("status", role);
   }
 
   #order(role: string, order: object): void {
