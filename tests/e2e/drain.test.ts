@@ -1,3 +1,4 @@
+// Runs on: node22, node26, deno, bun
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createRequire } from "node:module";

@@ -1,3 +1,4 @@
+// Runs on: node26, deno, bun
 import assert from "node:assert/strict";
 import process from "node:process";
 import { test, type TestContext } from "node:test";

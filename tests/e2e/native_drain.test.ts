@@ -1,3 +1,4 @@
+// Runs on: node26
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -15,7 +16,7 @@ const natives = runtimes.filter(({ runtime }) => runtime !== "node");
 const limit = { timeout: 60_000 };
 const OK = /^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\n[^]*\b1\b/;
 
-/** On Node both are fixtures; Deno and Bun test themselves. */
+/** On Node both are fixtures, which is enough; with --everywhere, Deno and Bun test themselves. */
 const own = current().runtime === "node"
   ? natives
   : natives.filter(({ name }) => name === current().name);

@@ -1,3 +1,4 @@
+// Runs on: node26, deno, bun
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

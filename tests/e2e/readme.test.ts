@@ -1,3 +1,4 @@
+// Runs on: node22, node26, deno, bun
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import {

@@ -1,3 +1,4 @@
+// Runs on: node26, deno, bun
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import process from "node:process";

@@ -1,3 +1,4 @@
+// Runs on: node22, node26, deno, bun
 import assert from "node:assert/strict";
 import dgram from "node:dgram";
 import { once } from "node:events";

@@ -1,3 +1,4 @@
+// Runs on: node26, deno, bun
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import net from "node:net";

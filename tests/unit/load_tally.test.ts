@@ -1,3 +1,4 @@
+// Runs on: node26, deno, bun
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Histogram } from "../../bench/load/histogram.ts";

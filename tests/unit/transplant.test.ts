@@ -1,3 +1,4 @@
+// Runs on: node26, deno, bun
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
