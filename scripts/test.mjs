@@ -19,7 +19,7 @@ const JOBS = 3;
 // on the version of Node, and the suite is to end in time. `--everywhere` runs it on all.
 const RUNS_ON = /^\/\/ Runs on: (.+)$/;
 
-const RINGS = ["unit", "contract", "package", "e2e", "faults"];
+const RINGS = ["unit", "model", "contract", "package", "e2e", "faults"];
 
 const USAGE = `Usage: npm test -- [options] [file or folder or part of a path]...
 

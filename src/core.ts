@@ -90,6 +90,9 @@ export class Core {
   readonly #envFileNames: ReadonlySet<string>;
   readonly #sequential: Sequential;
   #stopSignals = 0;
+  /** Whether the parent may still call this process off: until it has said that it drains. */
+  #isRevocable: boolean;
+  readonly #settled: (() => void)[] = [];
   #hasAccepted = false;
 
   /** Wires everything together; events are told from now on. */
@@ -105,6 +108,7 @@ export class Core {
     const { envFile, cwd = "" } = options.command;
     this.#envFileNames = namesInEnvFiles(envFile, below(backend.facts.cwd, cwd));
     this.#parent = parent;
+    this.#isRevocable = parent !== undefined;
     const hello = parent?.hello;
     this.generation = hello?.generation ?? 1;
     const { generation } = this;
@@ -144,6 +148,7 @@ export class Core {
       frame: (frame) => this.#fromParent(frame),
       garbled: (error) => this.#garbledParent(error),
       gone: () => {
+        this.#confirmed();
         this.receiving.end("the parent has died");
         this.#generations.parentGone(parent.hello.pid);
         this.#resolveParentGone();
@@ -222,6 +227,7 @@ export class Core {
   ): Promise<UpgradeReport> {
     const { probationMs, maxDraining } = this.#options;
     try {
+      if (this.#isRevocable && this.#engine.state.name === "serving") await this.#confirmation();
       return await this.#request((request) => {
         if (this.#engine.state.name === "serving") {
           if (mode === "parallel" && this.exclusives.size > 0) {
@@ -349,6 +355,33 @@ export class Core {
         "Cannot listen: an upgrade is running; wait for its outcome",
       )
       : new UpgradeError("ERR_STOPPED", "Cannot listen: the process is leaving");
+  }
+
+  /** Nothing that the parent says can take the service away any more, or it has just done so. */
+  #confirmed(): void {
+    this.#isRevocable = false;
+    for (const wake of this.#settled.splice(0)) wake();
+  }
+
+  /**
+   * Waits until the parent has let go, which takes a moment: a child that is started before would be left without a
+   * parent, and take over, should this process be called off.
+   */
+  #confirmation(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const stopWaiting = this.#backend.clock.after(this.#options.upgradeTimeoutMs, () => {
+        reject(
+          new UpgradeError(
+            "ERR_UPGRADE_IN_PROGRESS",
+            "Cannot upgrade: the parent has not let go of the service yet; see whether it hangs, or stop it",
+          ),
+        );
+      });
+      this.#settled.push(() => {
+        stopWaiting();
+        resolve();
+      });
+    });
   }
 
   /** How many generations drain that would be too many. */
@@ -522,6 +555,7 @@ export class Core {
         this.#relayed(frame.request);
         break;
       case "history":
+        this.#confirmed();
         this.#teller.inherit(frame);
         // What an older process tells when this one has been replaced is told on.
         if (this.#engine.state.name === "draining") this.#succession?.send(this.#teller.frame);
@@ -533,6 +567,7 @@ export class Core {
         this.#engine.dispatch({ type: "parent-commit" });
         break;
       case "abort":
+        this.#confirmed();
         this.#engine.dispatch({ type: "parent-abort", reason: frame.reason });
         break;
     }

@@ -76,6 +76,7 @@ export const stopping: Row<"stopping"> = {
     state.child
       ? leave({ ...state, child: false }, [
         { type: "kill-child", signal: "SIGKILL" },
+        { type: "remove-names" },
         { type: "release-child" },
       ])
       : ignore("no child was told to go")(state),

@@ -20,12 +20,18 @@ export interface FakeChildParts {
 }
 
 /** Reads the frames that go through one end of a channel, up to the first bytes that are none. */
-export function recordFrames(end: FakeChannel): Frame[] {
+export function recordFrames(
+  end: FakeChannel,
+  heard: (frame: Frame) => void = () => {},
+): Frame[] {
   const frames: Frame[] = [];
   const decoder = new FrameDecoder();
   end.onSent((bytes) => {
     try {
-      frames.push(...decoder.push(bytes));
+      for (const frame of decoder.push(bytes)) {
+        frames.push(frame);
+        heard(frame);
+      }
     } catch {
       end.onSent(() => {});
     }

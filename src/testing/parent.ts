@@ -65,7 +65,10 @@ export class FakeParent {
     }, process);
     const [ours, theirs] = FakeChannel.pair();
     this.#channel = ours;
-    this.frames = recordFrames(theirs);
+    this.frames = recordFrames(theirs, ({ type }) => {
+      // As a real one, which drains from then on and says so.
+      if (type === "owned") ours.write(encodeFrame({ type: "history", records: [] }));
+    });
     holdChannel(process, ours);
     holdChannel(childProcess, theirs, CHANNEL_FD);
     const sockets = (options.sockets ?? []).map((socket, index): SocketEntry => {

@@ -1118,6 +1118,7 @@ const TRANSITIONS: readonly Row[] = [
     ]],
     [`a child that does not go is killed when ${from}`, from, "kill-timeout", to, [
       "kill-child SIGKILL",
+      "remove-names",
       "release-child",
       ...last,
     ]],
