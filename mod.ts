@@ -51,6 +51,7 @@ export type {
   ListenAt,
   Listener,
   ListenTarget,
+  RunRequest,
   Runtime,
   SpawnedProcess,
   SpawnRequest,

@@ -15,13 +15,15 @@ import { UpgradeError } from "./errors.ts";
 import type { Failure } from "./machine.ts";
 import { encodeFrame, type Frame, FrameDecoder, type HelloFrame, tail } from "./protocol.ts";
 
-/** What a child can do to its parent; after `release` only frames are told. */
+/** What a child can do to its parent; after `release` only frames and the end are told. */
 export interface ChildObserver {
   frame(frame: Frame): void;
   /** It said something that is not the protocol, or closed its channel and lives on. */
   failed(failure: Failure): void;
   /** The process has ended. */
   exited(failure: Failure): void;
+  /** The process has ended after it was let go. */
+  lost?(): void;
 }
 
 // The two ends of a dying process arrive in any order: the channel's end of file and the exit status.
@@ -139,6 +141,7 @@ export class Child {
     this.#ended = true;
     this.#patience?.();
     this.#process.channel.close();
+    if (this.#silent) this.#observer.lost?.();
     this.#tell(() =>
       this.#observer.exited(howItEnded(this.#status ?? { code: null, signal: null }))
     );

@@ -43,6 +43,7 @@ import { installSignals } from "./signals.ts";
 import { SocketRegister } from "./sockets.ts";
 import { Succession } from "./succession.ts";
 import type { Activation } from "./systemd/activation.ts";
+import type { ServiceNotifier } from "./systemd/notifier.ts";
 import { type Tell, Teller } from "./teller.ts";
 import { shareTicketKeys } from "./tickets.ts";
 import { DURATION_BOUNDS } from "./totals.ts";
@@ -80,6 +81,7 @@ export class Core {
   readonly #names: Names;
   readonly #control: ControlSocket | undefined;
   readonly #runner: Runner;
+  readonly #notifier: ServiceNotifier | undefined;
   readonly #waiting = new Map<RequestId, Waiting>();
   readonly #disposers: Disposer[] = [];
   #resolveExit!: (reason: "upgraded" | "stopped") => void;
@@ -94,12 +96,17 @@ export class Core {
   #isRevocable: boolean;
   readonly #settled: (() => void)[] = [];
   #hasAccepted = false;
+  #hasOwned = false;
 
   /** Wires everything together; events are told from now on. */
   constructor(
     backend: Backend,
     options: ResolvedOptions,
-    from: { readonly parent: Parent | undefined; readonly activation?: Activation },
+    from: {
+      readonly parent: Parent | undefined;
+      readonly activation?: Activation | undefined;
+      readonly notifier?: ServiceNotifier | undefined;
+    },
     tell: Tell,
   ) {
     const { parent } = from;
@@ -109,12 +116,14 @@ export class Core {
     this.#envFileNames = namesInEnvFiles(envFile, below(backend.facts.cwd, cwd));
     this.#parent = parent;
     this.#isRevocable = parent !== undefined;
+    this.#notifier = from.notifier;
     const hello = parent?.hello;
     this.generation = hello?.generation ?? 1;
     const { generation } = this;
     this.#control = this.#controlSocket();
     this.#teller = new Teller({ generation, pid: backend.pid }, options.logger, (event, detail) => {
       this.#control?.tell(event, detail);
+      this.#notifier?.told(event, detail);
       tell(event, detail);
     });
     this.register = new SocketRegister(hello?.sockets, from.activation);
@@ -240,6 +249,7 @@ export class Core {
             dispatch: (event) => this.#engine.dispatch(event),
             warn: (message) => this.log("warn", message),
             cut: (pid) => this.#cut(pid),
+            lost: (pid) => this.#lost(pid),
           });
           this.#succession.envFileNames = this.#envFileNames;
         }
@@ -255,7 +265,9 @@ export class Core {
     } catch (error) {
       // Whoever sent a signal has nobody else to tell it.
       this.log("error", (error as Error).message);
-      this.#teller.totals.failed(UpgradeError.is(error) ? error.code : "ERR_INTERNAL");
+      const code = UpgradeError.is(error) ? error.code : "ERR_INTERNAL";
+      this.#teller.totals.failed(code);
+      if (code === "ERR_TOO_MANY_GENERATIONS") this.#notifier?.refused((error as Error).message);
       throw error;
     }
   }
@@ -402,6 +414,18 @@ export class Core {
   #cut(pid: number): void {
     if (pid !== this.#backend.pid) return this.#cutOther(pid);
     this.#leaving.cut();
+  }
+
+  /** Nobody serves any more; this process has let go of its sockets and cannot either. */
+  #lost(pid: number): void {
+    if (this.#engine.state.name !== "draining") return;
+    this.log(
+      "error",
+      `generation ${
+        this.generation + 1
+      } (pid ${pid}) has died, and this process drains: nobody serves until the service is started again`,
+    );
+    this.#notifier?.lost(() => this.#leaving.cut());
   }
 
   #request(send: (request: RequestId) => void): Promise<unknown> {
@@ -729,6 +753,10 @@ export class Core {
 
   #emit(event: LifecycleEvent): void {
     this.#teller.emit(event);
+    if (event === "ready") this.#hasOwned = true;
+    if (this.#hasOwned && (event === "upgraded" || event === "stopping")) {
+      this.#parent?.send({ type: "left" });
+    }
     const { name } = this.#engine.state;
     if (name === "draining" || name === "exited") this.#succession?.send(this.#teller.frame);
   }

@@ -121,6 +121,12 @@ export interface EndFrame {
   readonly name: string;
 }
 
+/** Child to parent, as the owner: I have been replaced, or I stop; my end is no failure. */
+export interface LeftFrame {
+  /** The child leaves in order. */
+  readonly type: "left";
+}
+
 /** Child to parent: I cannot take over. */
 export interface FailFrame {
   /** The child cannot take over. */
@@ -216,6 +222,7 @@ export type Frame =
   | TellFrame
   | CommitFrame
   | OwnedFrame
+  | LeftFrame
   | AbortFrame
   | HistoryFrame
   | RelayFrame

@@ -123,6 +123,13 @@ export interface UpgraderOptions extends CommandOptions {
    * @default {"refuse"}
    */
   readonly drainingPolicy?: "refuse" | "cut-oldest";
+  /**
+   * Whether sockets are taken from a service manager (`LISTEN_FDS`) and it is told what goes on (`NOTIFY_SOCKET`), where
+   * the environment says so. `false` leaves both to the application.
+   *
+   * @default {true}
+   */
+  readonly systemd?: boolean;
   /** Who is told outcomes that a signal asked for; `false` for silence. @default {one line on stderr per outcome} */
   readonly logger?: Logger | false;
   /** The runtime's backend; for tests. */
@@ -144,6 +151,7 @@ export interface ResolvedOptions {
   readonly maxDraining: number;
   readonly drainingPolicy: "refuse" | "cut-oldest";
   readonly pidFile: string | undefined;
+  readonly systemd: boolean;
   readonly control: string | undefined;
   readonly signals: { readonly upgrade: readonly string[]; readonly stop: readonly string[] };
   readonly command: CommandOptions;
@@ -170,6 +178,7 @@ const KNOWN: readonly string[] = [
   "healthTimeoutMs",
   "maxDraining",
   "drainingPolicy",
+  "systemd",
   "logger",
   "backend",
   "command",
@@ -358,7 +367,10 @@ export function resolveOptions(options: UpgraderOptions): ResolvedOptions {
     );
   }
   checkKeys(options, KNOWN, "the options");
-  const { pidFile } = options;
+  const { pidFile, systemd = true } = options;
+  if (typeof systemd !== "boolean") {
+    throw new TypeError(`Cannot use systemd: expected true or false, got ${show(systemd)}`);
+  }
   if (
     pidFile !== undefined &&
     (typeof pidFile !== "string" || pidFile === "" || pidFile.includes("\0"))
@@ -422,6 +434,7 @@ export function resolveOptions(options: UpgraderOptions): ResolvedOptions {
     maxDraining: checkInteger("maxDraining", options.maxDraining, 2, 0, 1_000),
     drainingPolicy: resolvePolicy(options.drainingPolicy),
     pidFile,
+    systemd,
     control,
     signals: resolveSignals(options.signals),
     command: checkCommandOptions(options),

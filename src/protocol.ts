@@ -180,6 +180,7 @@ const READERS: { readonly [T in Frame["type"]]: (from: Json) => Extract<Frame, {
   }),
   commit: () => ({ type: "commit" }),
   owned: () => ({ type: "owned" }),
+  left: () => ({ type: "left" }),
   abort: (from) => ({ type: "abort", reason: text(from, "reason") }),
   history: (from) => ({
     type: "history",

@@ -37,6 +37,8 @@ export interface SuccessionObserver {
   warn(message: string): void;
   /** The successor wants a draining generation to cut its connections. */
   cut(pid: number): void;
+  /** The successor has died as the owner of the service. */
+  lost(pid: number): void;
 }
 
 /** One attempt to be replaced. */
@@ -45,6 +47,7 @@ export class Succession {
   readonly #overrides: CommandOptions;
   readonly #dispatch: (event: Event) => void;
   readonly #cut: (pid: number) => void;
+  readonly #lost: (pid: number) => void;
   readonly #began: number;
   #child: Child | undefined;
   #ready: ReadyFrame | undefined;
@@ -59,6 +62,7 @@ export class Succession {
   #pause: DrainReport | undefined;
   #pausedMs = 0;
   #releasedMs = 0;
+  #left = false;
   #spawnedMs = 0;
   #joinedMs = 0;
   #readyMs = 0;
@@ -76,6 +80,7 @@ export class Succession {
     this.#overrides = overrides;
     this.#dispatch = observer.dispatch;
     this.#cut = observer.cut;
+    this.#lost = observer.lost;
     this.#began = backend.clock.now();
     this.#state = offers.begin({
       send: (frame) => this.send(frame),
@@ -154,6 +159,9 @@ export class Succession {
         frame: (frame) => this.#heard(frame),
         failed: (failure) => this.#tell({ type: "child-failed", failure: withOutput(failure) }),
         exited: (failure) => this.#tell({ type: "child-exited", failure: withOutput(failure) }),
+        lost: () => {
+          if (this.#owned && !this.#left) this.#lost(this.#child?.pid ?? 0);
+        },
       });
       if (this.#over) {
         // It came to be after everybody had given it up; it must not be left behind.
@@ -284,6 +292,9 @@ export class Succession {
         break;
       case "cut":
         if (this.#owned) this.#cut(frame.pid);
+        break;
+      case "left":
+        this.#left = true;
         break;
       case "owned":
         this.#owned = true;

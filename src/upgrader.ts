@@ -41,6 +41,7 @@ import { checkPidFile } from "./pid_file.ts";
 import type { UpgradeReport, UpgraderEventDetail, UpgraderStatus } from "./report.ts";
 import type { SocketAddress } from "./sockets.ts";
 import { type Activation, readActivation } from "./systemd/activation.ts";
+import { ServiceNotifier } from "./systemd/notifier.ts";
 
 // One upgrader per process, also when two copies of this library are loaded.
 const created: WeakSet<object> =
@@ -77,7 +78,11 @@ export class Upgrader extends EventTarget {
   private constructor(
     backend: Backend,
     options: ResolvedOptions,
-    from: { readonly parent: Parent | undefined; readonly activation: Activation },
+    from: {
+      readonly parent: Parent | undefined;
+      readonly activation: Activation | undefined;
+      readonly notifier: ServiceNotifier | undefined;
+    },
   ) {
     super();
     this.#backend = backend;
@@ -124,9 +129,11 @@ export class Upgrader extends EventTarget {
           warnings.push("the parent died before it said what it passed; starting as generation 1");
         }
       }
-      const isFirst = invitation === undefined;
-      const activation = await readActivation(backend, isFirst, (text) => warnings.push(text));
       const resolved = resolveOptions(options);
+      const warn = (message: string) => void warnings.push(message);
+      const activation = resolved.systemd
+        ? await readActivation(backend, invitation === undefined, warn)
+        : undefined;
       const pidFile = resolved.pidFile === undefined
         ? undefined
         : checkPidFile(resolved.pidFile, { cwd: backend.facts.cwd });
@@ -134,9 +141,20 @@ export class Upgrader extends EventTarget {
         ? undefined
         : resolve(backend.facts.cwd, resolved.control);
       if (control !== undefined) warnings.push(...checkPath(control));
+      const notifier = resolved.systemd
+        ? ServiceNotifier.find(backend, {
+          times: resolved,
+          facts: {
+            generation: parent?.hello.generation ?? 1,
+            parentPid: parent?.hello.pid ?? invitation?.ppid,
+          },
+        }, (message) => resolved.logger.warn(message))
+        : undefined;
+      await notifier?.starting();
       const upgrader = new Upgrader(backend, { ...resolved, pidFile, control }, {
         parent,
         activation,
+        notifier,
       });
       for (const message of warnings) upgrader.#core.log("warn", message);
       return upgrader;

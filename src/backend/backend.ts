@@ -143,6 +143,16 @@ export interface Listener {
   finish(): void;
 }
 
+/** What a program is given that is run to its end. */
+export interface RunRequest {
+  /** Executable and arguments. */
+  readonly command: readonly string[];
+  /** Its environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Called with its process id while it waits; it goes on, with a line on standard input, when that is settled. */
+  readonly started?: (pid: number) => Promise<void>;
+}
+
 /** A function that starts a server and returns it. */
 export type StartServer = (at: ListenAt) => unknown;
 
@@ -212,6 +222,19 @@ export interface Backend {
   start(start: StartServer, target: ListenTarget): Promise<Listener>;
   /** Resolves when every connection that was accepted before has been told to its server. */
   caughtUp(): Promise<void>;
+  /**
+   * Sends one datagram to a Unix socket, as `sd_notify(3)` does; a name that begins with `@` is abstract.
+   *
+   * Where the C library can be called it is sent when this returns, by this process. Elsewhere `systemd-notify` sends
+   * it. Rejects with the reason when it cannot be sent.
+   */
+  notify(socket: string, message: string): Promise<void>;
+  /** Microseconds on the system's `CLOCK_MONOTONIC`. */
+  monotonicUsec(): bigint;
+  /** Runs a small program, ten seconds at most. Resolves however it ended. */
+  run(request: RunRequest): Promise<ExitStatus>;
+  /** Sets the exit code with which this process ends by itself, unless the application has set one. */
+  failAtExit(): void;
   /** Installs a signal handler that does not keep the process alive. */
   onSignal(signal: string, handler: () => void): Disposer;
   /** Calls back when an error is about to end this process. */

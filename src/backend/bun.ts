@@ -21,6 +21,7 @@ import type { Libc } from "./libc/libc.ts";
 import { loadLibc } from "./libc/load.ts";
 import type { NativeRequests } from "./native.ts";
 import type { NodeServer } from "./node_server.ts";
+import { notifyByLibc } from "./notify.ts";
 import type { ServeHook } from "./serve_hooks.ts";
 import { TransplantingBackend, type TransplantOptions } from "./transplanting.ts";
 
@@ -187,6 +188,16 @@ class BunBackend extends TransplantingBackend {
     // Another generation leaves its sockets non-blocking, a service manager does not.
     if (isOpen && nonBlocking) this.#libc?.setNonBlocking(fd, true);
     return isOpen;
+  }
+
+  override async notify(socket: string, message: string): Promise<void> {
+    const { libc } = this;
+    if (libc === undefined) await super.notify(socket, message);
+    else notifyByLibc(libc, socket, message);
+  }
+
+  override monotonicUsec(): bigint {
+    return this.libc?.monotonicUsec() ?? super.monotonicUsec();
   }
 
   protected override uncaught(server: unknown): NativeRequests | undefined {

@@ -18,9 +18,11 @@ import type {
   Channel,
   Clock,
   Disposer,
+  ExitStatus,
   ListenAt,
   Listener,
   ListenTarget,
+  RunRequest,
   Runtime,
   SpawnedProcess,
   SpawnRequest,
@@ -52,7 +54,9 @@ import {
   nodeServerOf,
   openListener,
 } from "./node_server.ts";
+import { notifyByHelper } from "./notify.ts";
 import { boundInProc } from "./proc_net.ts";
+import { run } from "./run.ts";
 import { instead } from "./staying.ts";
 import { markStderr } from "./stderr_tail.ts";
 import { checkUnixPath, publishUnixPath } from "./unix_path.ts";
@@ -505,6 +509,22 @@ export abstract class CommonBackend implements Backend {
       });
     });
     return this.#everyAddress;
+  }
+
+  notify(socket: string, message: string): Promise<void> {
+    return notifyByHelper(this, socket, message);
+  }
+
+  monotonicUsec(): bigint {
+    return process.hrtime.bigint() / 1_000n;
+  }
+
+  run(request: RunRequest): Promise<ExitStatus> {
+    return run(request);
+  }
+
+  failAtExit(): void {
+    if (!process.exitCode) process.exitCode = 1;
   }
 
   onSignal(signal: string, handler: () => void): Disposer {

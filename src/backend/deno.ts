@@ -17,6 +17,7 @@ import { hookDenoServe } from "./deno_serve.ts";
 import type { Libc } from "./libc/libc.ts";
 import { loadLibc } from "./libc/load.ts";
 import type { NodeServer } from "./node_server.ts";
+import { notifyByLibc } from "./notify.ts";
 import type { ServeHook } from "./serve_hooks.ts";
 import { retire, socketAt } from "./transplant.ts";
 import { TransplantingBackend, type TransplantOptions } from "./transplanting.ts";
@@ -181,6 +182,16 @@ class DenoBackend extends TransplantingBackend {
       letGo();
       throw error;
     }
+  }
+
+  // deno-lint-ignore require-await -- what cannot be sent is to be a rejection
+  override async notify(socket: string, message: string): Promise<void> {
+    notifyByLibc(this.#libc, socket, message);
+  }
+
+  // Deno's hrtime counts from the start of the process.
+  override monotonicUsec(): bigint {
+    return this.#libc.monotonicUsec();
   }
 
   protected override readFile(path: string): string {

@@ -19,6 +19,8 @@ import { copyHandle, type SocketHandle } from "./copied_handle.ts";
 import type { DatagramParts } from "./datagram.ts";
 import { type Aside, listenQuietly, type NodeServer } from "./node_server.ts";
 import { boundInProc } from "./proc_net.ts";
+import type { Libc } from "./libc/libc.ts";
+import { notifyByLibc } from "./notify.ts";
 
 /** `/proc/self/cmdline`, where the system has it (`proc(5)`). */
 export function readCommandLine(): string | undefined {
@@ -97,6 +99,23 @@ class NodeBackend extends CommonBackend {
 
   protected setAside(server: NodeServer): Promise<Aside> {
     return setAside(server);
+  }
+
+  /** Loaded for a service manager only: to use it costs a warning of Node's. */
+  #libc: Promise<Libc | undefined> | undefined;
+  #loaded: Libc | undefined;
+
+  override async notify(socket: string, message: string): Promise<void> {
+    // Once it is loaded nothing is awaited before the message is on its way.
+    if (this.#loaded === undefined) {
+      this.#libc ??= import("./libc/load.ts").then(({ loadLibc }) => {
+        const result = loadLibc();
+        return "libc" in result ? result.libc : undefined;
+      });
+      this.#loaded = await this.#libc;
+    }
+    if (this.#loaded === undefined) return await super.notify(socket, message);
+    notifyByLibc(this.#loaded, socket, message);
   }
 
   protected socketOn(fd: number): Socket {

@@ -16,6 +16,7 @@ import type {
   ListenAt,
   Listener,
   ListenTarget,
+  RunRequest,
   Runtime,
   SpawnedProcess,
   SpawnRequest,
@@ -85,6 +86,12 @@ export interface Fake {
   readonly handledSignals: readonly string[];
   /** The signals that it was sent, in order. */
   readonly signals: readonly string[];
+  /** What a service manager was told, in order. */
+  readonly notified: readonly string[];
+  /** The programs that were run to their end. */
+  readonly ran: readonly (readonly string[])[];
+  /** Whether it would end with an exit code that means failure. */
+  readonly fails: boolean;
   /** How the process ended; `undefined` while it lives. */
   readonly status: ExitStatus | undefined;
   /** Opens a file. @returns Its descriptor. */
@@ -160,6 +167,9 @@ export class FakeHost implements Fake, Backend {
   readonly facts: ProcessFacts;
   readonly children: FakeChild[] = [];
   readonly listeners: MemoryListener[] = [];
+  readonly notified: string[] = [];
+  readonly ran: string[][] = [];
+  fails = false;
   readonly #fatal = new Set<(error: unknown) => void>();
   readonly #holds: (() => string | undefined)[] = [];
   readonly #channel: FakeChannel | undefined;
@@ -369,6 +379,26 @@ export class FakeHost implements Fake, Backend {
 
   secure(fd: number, _nonBlocking: boolean): boolean {
     return this.process.descriptors.get(fd) !== undefined;
+  }
+
+  notify(_socket: string, message: string): Promise<void> {
+    this.notified.push(message);
+    return Promise.resolve();
+  }
+
+  monotonicUsec(): bigint {
+    return BigInt(Math.round(this.process.system.clock.now() * 1_000));
+  }
+
+  async run({ command, started }: RunRequest): Promise<ExitStatus> {
+    const pid = this.process.system.add({}).pid;
+    await started?.(pid);
+    this.ran.push([...command]);
+    return { code: 0, signal: null };
+  }
+
+  failAtExit(): void {
+    this.fails = true;
   }
 
   caughtUp(): Promise<void> {

@@ -39,6 +39,7 @@ export type {
   HelloFrame,
   HistoryFrame,
   JoinedFrame,
+  LeftFrame,
   MoreFrame,
   OwnedFrame,
   ProbationFrame,

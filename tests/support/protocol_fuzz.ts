@@ -44,6 +44,7 @@ const KNOWN: { readonly [T in Frame["type"]]: true } = {
   tell: true,
   commit: true,
   owned: true,
+  left: true,
   abort: true,
   history: true,
   relay: true,

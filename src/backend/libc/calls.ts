@@ -472,6 +472,27 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
       }
       return written;
     },
+    sendDatagram(path, bytes) {
+      // An abstract name has no end mark: its length counts.
+      const name = path.startsWith("\0") ? encoder.encode(path) : cString(path);
+      const address = new Uint8Array(2 + name.length);
+      if (layout.sockaddrHasLength) address.set([address.length, AF_UNIX]);
+      else new DataView(address.buffer).setUint16(0, AF_UNIX, true);
+      address.set(name, 2);
+      const fd = libc.createSocket("unix", "datagram");
+      try {
+        check(symbols.connect(fd, address, address.length), "connect", path);
+        if (libc.writeSync(fd, bytes) < bytes.length) throw new LibcError("EAGAIN", "write", path);
+      } finally {
+        libc.close(fd);
+      }
+    },
+    monotonicUsec() {
+      const time = new DataView(new ArrayBuffer(16)); // struct timespec
+      const bytes = new Uint8Array(time.buffer);
+      check(symbols.clockGettime(constants.CLOCK_MONOTONIC, bytes), "clock_gettime", "");
+      return time.getBigInt64(0, true) * 1_000_000n + time.getBigInt64(8, true) / 1_000n;
+    },
     peerPid(fd) {
       const { level, name, size } = constants.peerPid;
       return option(fd, level, name, size);

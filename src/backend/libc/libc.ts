@@ -102,6 +102,15 @@ export interface Libc {
    * @returns How many bytes were written: fewer when the time was up.
    */
   writeSync(fd: number, bytes: Uint8Array, timeoutMs?: number): number;
+  /**
+   * Sends one datagram to a Unix socket and returns when the kernel has it; waits for a full queue up to one second.
+   *
+   * @param path Its path, or an abstract name that begins with a NUL character.
+   * @param bytes The datagram.
+   */
+  sendDatagram(path: string, bytes: Uint8Array): void;
+  /** Microseconds on `CLOCK_MONOTONIC`. */
+  monotonicUsec(): bigint;
   /** Process at the other end of a Unix socket, as it was when the connection (or pair) was made. */
   peerPid(fd: number): number;
   /** Effective user of that process, likewise. */

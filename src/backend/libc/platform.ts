@@ -68,6 +68,10 @@ export interface Symbols {
   socket(family: number, type: number, protocol: number): number;
   /** `bind(2)`. */
   bind(fd: number, address: Uint8Array, length: number): number;
+  /** `connect(2)`. */
+  connect(fd: number, address: Uint8Array, length: number): number;
+  /** `clock_gettime(2)`. */
+  clockGettime(clock: number, to: Uint8Array): number;
   /** `listen(2)`. */
   listen(fd: number, backlog: number): number;
   /** `getsockname(2)`. */
@@ -113,6 +117,8 @@ export interface Constants {
   readonly SO_ACCEPTCONN: number;
   /** Option: an address of which connections are left can be bound again. */
   readonly SO_REUSEADDR: number;
+  /** Clock that never goes back, whatever the time of day is set to. */
+  readonly CLOCK_MONOTONIC: number;
   /** `undefined`: the family is taken from the address. */
   readonly SO_DOMAIN: number | undefined;
   /** Option of level `IPPROTO_IPV6` (`ipv6(7)`). */
@@ -175,6 +181,7 @@ const linuxConstants: Constants = {
   SO_TYPE: 3,
   SO_ACCEPTCONN: 30,
   SO_REUSEADDR: 2,
+  CLOCK_MONOTONIC: 1,
   SO_DOMAIN: 39,
   IPV6_V6ONLY: 26,
   peerPid: { level: 1, name: 17, size: 12 }, // SO_PEERCRED: struct ucred { pid, uid, gid }
@@ -192,6 +199,7 @@ const darwinConstants: Constants = {
   SO_TYPE: 0x1008,
   SO_ACCEPTCONN: 0x2,
   SO_REUSEADDR: 0x4,
+  CLOCK_MONOTONIC: 6,
   SO_DOMAIN: undefined,
   IPV6_V6ONLY: 27,
   peerPid: { level: 0, name: 2, size: 4 }, // SOL_LOCAL, LOCAL_PEERPID
@@ -256,6 +264,8 @@ export function platform(os: string, arch: string): Platform | undefined {
       dirfd: prototype("dirfd", ["address"], "int"),
       socket: prototype("socket", ["int", "int", "int"], "int"),
       bind: prototype("bind", ["int", "buffer", "int"], "int"),
+      connect: prototype("connect", ["int", "buffer", "int"], "int"),
+      clockGettime: prototype("clock_gettime", ["int", "buffer"], "int"),
       listen: prototype("listen", ["int", "int"], "int"),
       getsockname: prototype("getsockname", ["int", "buffer", "buffer"], "int"),
       getpeername: prototype("getpeername", ["int", "buffer", "buffer"], "int"),
