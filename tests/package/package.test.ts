@@ -152,6 +152,16 @@ function suite(): void {
     }
   });
 
+  it("is loaded by require() on Node 22 and newer", () => {
+    const code = 'console.log(typeof require("changeover").Upgrader.create, ' +
+      'typeof require("changeover/serve").serve)';
+    for (const { runtime, executable } of runtimes) {
+      if (runtime !== "node") continue;
+      const output = execFileSync(executable, ["-e", code], { cwd: project, encoding: "utf8" });
+      assert.equal(output, "function function\n");
+    }
+  });
+
   it("with its optional peer, changeover/serve serves on Node", { timeout: 120_000 }, async () => {
     const peer = join(project, "node_modules/srvx");
     symlinkSync(join(root, "node_modules/srvx"), peer);
