@@ -1,4 +1,6 @@
 // `npm run check`: everything but the tests. All steps run, also after one has failed.
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -21,6 +23,7 @@ const steps = [
   { name: "jsr", check: () => withDeno("publish", "--quiet", "--dry-run", "--allow-dirty") },
   { name: "build", check: () => command(process.execPath, join(root, "scripts/build.mjs")) },
   { name: "npm", check: () => withNode("publint/src/cli.js", "--strict") },
+  { name: "npm types", check: packedTypes },
 ];
 
 const { positionals } = parseArgs({ allowPositionals: true });
@@ -48,6 +51,21 @@ async function main(chosen) {
   const which = failed.length > 0 ? ` (${failed.join(", ")})` : "";
   console.log(`checks: ${chosen.length - failed.length} ok, ${failed.length} failed${which}`);
   return failed.length === 0 ? 0 : 1;
+}
+
+/** Whether the packed types are found in every way in which ESM is resolved; there is no other build. */
+async function packedTypes() {
+  const folder = mkdtempSync(join(tmpdir(), "changeover-pack-"));
+  try {
+    const packing = ["pack", "--silent", "--ignore-scripts", "--pack-destination", folder];
+    const failed = await command("npm", ...packing);
+    if (failed.length > 0) return failed;
+    const [archive = ""] = readdirSync(folder);
+    const attw = "@arethetypeswrong/cli/dist/index.js";
+    return await withNode(attw, "--profile", "esm-only", "--no-emoji", join(folder, archive));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 function withDeno(...args) {
