@@ -52,8 +52,9 @@ test(
   async (t) => {
     const { chain } = await started(t, { config: { mode: "slow-init" } });
     const first = chain.get("/admin/upgrade", {});
-    await chain.event("initialising", 2);
+    const child = await chain.event("initialising", 2);
     assert.equal((await chain.get("/admin/upgrade", {})).json.code, "ERR_UPGRADE_IN_PROGRESS");
+    process.kill(child.pid, "SIGUSR2");
     assert.equal((await first).status, 200);
   },
 );
@@ -127,12 +128,13 @@ test(
     const target = chain.address("net");
     const main = chain.address("main");
     const upgrade = chain.get("/admin/upgrade", {}).catch((error: Error) => error);
-    await chain.event("initialising", 2);
+    const child = await chain.event("initialising", 2);
     process.kill(pid, "SIGKILL");
     assert.ok(await upgrade instanceof Error, "the connection to the killed process is cut");
     await until("the parent is gone", () => !isRunning(pid));
     // Nobody accepts now; the connection waits in the kernel's queue.
     const waited = ask(target);
+    process.kill(child.pid, "SIGUSR2");
     const { generation } = await chain.event("ready", 2);
     assert.equal(generation, 2);
     assert.equal(await waited, "2");
@@ -263,6 +265,7 @@ test(
     const child = await chain.event("initialising", 2);
     assert.deepEqual(blockingListeners(pid), [], "in the parent while the child initialises");
     assert.deepEqual(leakingSockets(child.pid), [], "in the child before it is ready");
+    process.kill(child.pid, "SIGUSR2");
     assert.equal((await upgrade).status, 200);
     await chain.event("drained", 1);
     assert.deepEqual(blockingListeners(child.pid), [], "in the child");
