@@ -10,8 +10,8 @@ import { run } from "./run.mjs";
 import { discover, names, root } from "./runtimes.mjs";
 
 const FILE_LIMIT_MS = 240_000;
-const RUNTIME_LIMIT_MS = 480_000;
-const TOTAL_LIMIT_MS = 960_000;
+const RUNTIME_LIMIT_MS = 600_000;
+const TOTAL_LIMIT_MS = 1_050_000;
 
 const JOBS = 3;
 
