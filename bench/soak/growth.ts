@@ -1,0 +1,82 @@
+/**
+ * What a process has at a moment, and whether it grew.
+ *
+ * @module
+ */
+
+import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Service } from "./service.ts";
+
+/** What the newest process has. */
+export interface Look {
+  readonly descriptors: number;
+  readonly children: number;
+  /** In the folder of PID file, Unix socket and control socket. */
+  readonly files: number;
+  /** Listeners of signals and of the process itself, and what keeps its event loop alive, as it tells. */
+  readonly listeners: number;
+  readonly resources: number;
+  readonly mebibytes: number;
+}
+
+const LOOKS = 10;
+const PAUSE_MS = 50;
+/** Collectors of garbage take their time; a leak of a thousand upgrades is more than this. */
+const MEMORY_MAY_GROW = 1.3;
+
+/** The fewest of some looks: connections and children come and go. */
+export async function look(service: Service, folder: string): Promise<Look> {
+  const looks: Look[] = [];
+  for (let i = 0; i < LOOKS; i++) {
+    const { listeners, resources } = await service.tell();
+    looks.push({ listeners, resources, ...outside(service.pid, folder) });
+    await sleep(PAUSE_MS);
+  }
+  const fewest = (key: keyof Look) => Math.min(...looks.map((one) => one[key]));
+  return {
+    descriptors: fewest("descriptors"),
+    children: fewest("children"),
+    files: fewest("files"),
+    listeners: fewest("listeners"),
+    resources: fewest("resources"),
+    mebibytes: Math.round(fewest("mebibytes") * 10) / 10,
+  };
+}
+
+function outside(pid: number, folder: string): Omit<Look, "listeners" | "resources"> {
+  const tasks = readdirSync(`/proc/${pid}/task`);
+  const children = tasks.flatMap((task) =>
+    readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean)
+  );
+  const [, kilobytes] = /^RssAnon:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ??
+    [];
+  return {
+    descriptors: readdirSync(`/proc/${pid}/fd`).length,
+    children: children.length,
+    files: readdirSync(folder).length,
+    mebibytes: Number(kilobytes) / 1024,
+  };
+}
+
+/** What grew, one sentence each. */
+export function growth(what: string, looks: readonly Look[]): string[] {
+  const problems: string[] = [];
+  const half = looks.slice(looks.length >> 1);
+  for (const key of ["descriptors", "children", "files", "listeners", "resources"] as const) {
+    const early = Math.max(...looks.slice(0, looks.length >> 1).map((one) => one[key]));
+    const late = Math.min(...half.map((one) => one[key]));
+    if (late > early) problems.push(`${what}: ${key} grew from ${early} to ${late}`);
+  }
+  const quarter = Math.max(1, looks.length >> 2);
+  const early = median(looks.slice(quarter, 2 * quarter).map(({ mebibytes }) => mebibytes));
+  const late = median(looks.slice(-quarter).map(({ mebibytes }) => mebibytes));
+  if (late > early * MEMORY_MAY_GROW) {
+    problems.push(`${what}: memory grew from ${early} to ${late} MiB`);
+  }
+  return problems;
+}
+
+function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? NaN;
+}

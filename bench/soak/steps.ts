@@ -1,0 +1,58 @@
+/**
+ * What happens in a soak, in an order that a seed repeats.
+ *
+ * @module
+ */
+
+/** One step. */
+export type Step =
+  /** Replaced by the runtime of that name. */
+  | { readonly do: "upgrade"; readonly to: string }
+  /** An upgrade to the runtime of that name that goes wrong so. */
+  | { readonly do: "fail"; readonly to: string; readonly how: Failure }
+  /** Stopped, and started again with the runtime of that name. */
+  | { readonly do: "restart"; readonly to: string }
+  /** Nothing for that long. */
+  | { readonly do: "rest"; readonly ms: number };
+
+/** How an upgrade goes wrong, and what the caller is told. */
+export const FAILURES = {
+  exit: "ERR_CHILD_EXITED",
+  throw: "ERR_CHILD_EXITED",
+  fail: "ERR_CHILD_FAILED",
+  regret: "ERR_ROLLED_BACK",
+  hang: "ERR_UPGRADE_TIMEOUT",
+  nothing: "ERR_SPAWN",
+} as const;
+
+/** One of {@linkcode FAILURES}. */
+export type Failure = keyof typeof FAILURES;
+
+/** A generator of numbers from 0 to 1 that a seed repeats (mulberry32). */
+export function numbers(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** The steps of a seed, without end. */
+export function* stepsOf(seed: number, runtimes: readonly string[]): Generator<Step, never> {
+  const random = numbers(seed);
+  const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
+  const failures = Object.keys(FAILURES) as Failure[];
+  for (;;) {
+    const dice = random();
+    const to = pick(runtimes);
+    if (dice < 0.6) yield { do: "upgrade", to };
+    else if (dice < 0.85) {
+      // One that hangs takes its whole time.
+      const how = pick(failures);
+      yield { do: "fail", to, how: how === "hang" && random() < 0.7 ? "exit" : how };
+    } else if (dice < 0.9) yield { do: "restart", to };
+    else yield { do: "rest", ms: Math.floor(random() * 2000) };
+  }
+}
