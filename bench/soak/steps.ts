@@ -4,6 +4,8 @@
  * @module
  */
 
+import { Random } from "../../tests/support/random.ts";
+
 /** One step. */
 export type Step =
   /** Replaced by the runtime of that name. */
@@ -28,31 +30,19 @@ export const FAILURES = {
 /** One of {@linkcode FAILURES}. */
 export type Failure = keyof typeof FAILURES;
 
-/** A generator of numbers from 0 to 1 that a seed repeats (mulberry32). */
-export function numbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
 /** The steps of a seed, without end. */
 export function* stepsOf(seed: number, runtimes: readonly string[]): Generator<Step, never> {
-  const random = numbers(seed);
-  const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
+  const random = new Random(seed);
   const failures = Object.keys(FAILURES) as Failure[];
   for (;;) {
-    const dice = random();
-    const to = pick(runtimes);
+    const dice = random.next();
+    const to = random.pick(runtimes);
     if (dice < 0.6) yield { do: "upgrade", to };
     else if (dice < 0.85) {
       // One that hangs takes its whole time.
-      const how = pick(failures);
-      yield { do: "fail", to, how: how === "hang" && random() < 0.7 ? "exit" : how };
+      const how = random.pick(failures);
+      yield { do: "fail", to, how: how === "hang" && random.chance(0.7) ? "exit" : how };
     } else if (dice < 0.9) yield { do: "restart", to };
-    else yield { do: "rest", ms: Math.floor(random() * 2000) };
+    else yield { do: "rest", ms: random.below(2000) };
   }
 }

@@ -9,6 +9,7 @@
  */
 
 import process from "node:process";
+import { setImmediate } from "node:timers";
 import type { Clock } from "../backend/backend.ts";
 import type { Drainable, DrainCounts, DrainPlan } from "./drain.ts";
 import { type Response, sayGoodbye } from "./goodbye.ts";
@@ -47,6 +48,8 @@ interface Tracked {
   pipelines: boolean;
   /** What had been read when the newest request came; only where `CLOSES_LATE`. */
   readWithNewest: number | undefined;
+  /** The turn of the event loop in which its newest request came; only where `ONE_BY_ONE`. */
+  turnOfNewest: number | undefined;
   /** From when on its responses say goodbye; on the clock of the drain. */
   turn: number;
   /** Since when it has been idle. */
@@ -66,6 +69,8 @@ interface Tracked {
 
 // Deno 2.9 tells "close" of a response late: the next request of a client that waits for its answers may come before it.
 const CLOSES_LATE: boolean = process.versions["deno"] !== undefined;
+// Bun tells requests that were sent ahead only when the response to the one before is closed, but in the same turn.
+const ONE_BY_ONE: boolean = process.versions["bun"] !== undefined;
 // How long a client may take to answer our FIN.
 const LINGER_MS = 1_000;
 // With thousands of connections, looking and closing is done in portions, so that the event loop turns meanwhile.
@@ -111,6 +116,7 @@ export class HttpDrain implements Drainable {
       fresh: false,
       pipelines: false,
       readWithNewest: undefined,
+      turnOfNewest: undefined,
       turn: 0,
       idleSince: this.#clock?.now() ?? 0,
       bytesRead: connection.bytesRead,
@@ -139,6 +145,11 @@ export class HttpDrain implements Drainable {
     if (tracked.responses.has(response)) return;
     tracked.pipelines ||= tracked.responses.size > 0 && this.#isAhead(tracked, request.socket);
     if (CLOSES_LATE) tracked.readWithNewest = request.socket.bytesRead;
+    if (ONE_BY_ONE) {
+      const turn = thisTurn();
+      tracked.pipelines ||= tracked.turnOfNewest === turn;
+      tracked.turnOfNewest = turn;
+    }
     tracked.responses.add(response);
     tracked.newest = response;
     if (this.#clock !== undefined) {
@@ -295,6 +306,21 @@ export class HttpDrain implements Drainable {
       closedPolitely: this.#closedPolitely,
     };
   }
+}
+
+let turn = 0;
+let isCounted = false;
+
+/** Tells turns of the event loop apart; one immediate for all requests of a turn. */
+function thisTurn(): number {
+  if (!isCounted) {
+    isCounted = true;
+    setImmediate(() => {
+      isCounted = false;
+      turn += 1;
+    });
+  }
+  return turn;
 }
 
 /** Listens in front of the application, once it listens. */

@@ -123,6 +123,23 @@ test("requests that were sent ahead are all answered by the old process", limit,
   );
 });
 
+test(
+  "a client that has sent ahead before is not told to go in the middle of what it sent",
+  limit,
+  async (t) => {
+    const { wire, flip, report } = await started(t, { drainSpreadMs: 0, idleGraceMs: 2000 });
+    const [ahead, idle] = [wire(), wire()];
+    const request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const answers = (text: string) => text.split("HTTP/1.1 200 OK").length - 1;
+    await ahead.write(request.repeat(3)).expect(/(?:HTTP\/1\.1 200 OK[^]*){3}\b1$/);
+    await idle.ask("/").expect(OK);
+    await flip();
+    assert.equal(answers(await ahead.write(request.repeat(3)).closed), 3);
+    await idle.closed;
+    assert.equal((await report())["cut"], 0);
+  },
+);
+
 test("a slow upload and a slow download finish", limit, async (t) => {
   const { wire, flip, report } = await started(t, { drainSpreadMs: 0, idleGraceMs: 200 });
   const upload = wire().write(
