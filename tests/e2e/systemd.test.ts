@@ -202,13 +202,17 @@ for (const user of ["root", "unprivileged"] as const) {
         ({ generation, pid } = successor);
       }
 
+      // What it says when the older one has left would come over what it says of the failure.
+      await service.isAlone(pid);
       service.file("fail");
       const failed = await service.manager.systemctl("reload", "app.service");
       assert.notEqual(failed.code, 0, "the exit code tells of a failed upgrade");
       assert.deepEqual(await service.ask(), { generation: 3, pid });
       await service.isMain(pid);
-      const { StatusText } = await service.show("StatusText");
-      assert.match(StatusText!, /^Generation 3 .* serves; the upgrade failed: .*the file says so/);
+      await until("the manager knows of the failure", async () => {
+        const { StatusText = "" } = await service.show("StatusText");
+        return /^Generation 3 .* serves; the upgrade failed: .*the file says so/.test(StatusText);
+      });
       rmSync(join(service.folder, "fail"));
       const pinged = Number(
         (await service.show("WatchdogTimestampMonotonic"))["WatchdogTimestampMonotonic"],
