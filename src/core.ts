@@ -226,7 +226,13 @@ export class Core {
 
   /** See `Upgrader.ready`. */
   async ready(): Promise<void> {
-    await this.#request((request) => this.#engine.dispatch({ type: "ready-called", request }));
+    try {
+      await this.#request((request) => this.#engine.dispatch({ type: "ready-called", request }));
+    } catch (error) {
+      // Most applications end for this error: what was accepted already is answered before.
+      if (this.#hasAccepted && !this.#hasOwned && this.isLeaving) await this.drain(undefined);
+      throw error;
+    }
   }
 
   /** See `Upgrader.upgrade`. */
@@ -287,13 +293,14 @@ export class Core {
 
   /** See `Upgrader.fail`. */
   fail(reason: string): void {
-    if (this.#engine.state.name !== "starting" || this.#parent === undefined) {
+    const { state } = this.#engine;
+    if (state.name !== "starting" || state.parent !== "alive") {
       throw new UpgradeError(
         "ERR_NOT_READY",
         "Cannot fail: this process is not being tried by a parent; call stop() instead",
       );
     }
-    this.#parent.send({ type: "fail", message: tail(reason), stack: "" });
+    this.#engine.dispatch({ type: "fail-called", reason });
   }
 
   /** See `Upgrader.drainWith`. */

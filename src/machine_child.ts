@@ -16,11 +16,15 @@ import {
   type Step,
 } from "./machine_rows.ts";
 
-/** Leaves before having become the owner. What was accepted, if anything, is drained by `drain()`. */
+/** Leaves before having become the owner. What was accepted, if anything, is drained before `ready()` rejects. */
 function abandon(state: Starting, because: "stopped" | "aborted", failure: Failure): Step {
   return [
     { name: "stopping", because, child: false, drained: false },
     [
+      // It may have accepted already. A parent that knows gives it the time to finish.
+      ...(state.phase === "opening" && state.parent === "alive"
+        ? [{ type: "send-parent", frame: "ready" } as const]
+        : []),
       ...reject(state.ready, failure),
       { type: "stop-accepting" },
       { type: "close-inherited" },
@@ -29,6 +33,19 @@ function abandon(state: Starting, because: "stopped" | "aborted", failure: Failu
       emit(because === "aborted" ? "aborted" : "stopping"),
     ],
   ];
+}
+
+/** The same on its own account: whoever decides is told. */
+function giveUp(
+  state: Starting,
+  because: "stopped" | "aborted",
+  failure: Failure,
+  told: Failure = failure,
+): Step {
+  const [next, effects] = abandon(state, because, failure);
+  return state.parent === "alive"
+    ? [next, [{ type: "fail-to-parent", failure: told }, ...effects]]
+    : [next, effects];
 }
 
 /** The parent cannot decide any more: what it would have said next is done without it. */
@@ -64,10 +81,7 @@ export const starting: Row<"starting"> = {
     if (state.phase !== "opening") return ignore("nothing was being opened")(state);
     // Without a parent the application may mend it and call ready() again.
     return state.parent === "alive"
-      ? [{ ...state, phase: "initialising", ready: null }, [
-        { type: "fail-to-parent", failure: event.failure },
-        ...reject(state.ready, event.failure),
-      ]]
+      ? giveUp(state, "aborted", event.failure)
       : [{ ...state, phase: "initialising", ready: null }, reject(state.ready, event.failure)];
   },
   "names-taken": (state) => {
@@ -81,11 +95,9 @@ export const starting: Row<"starting"> = {
   "names-failed": (state, event) => {
     if (state.phase !== "owning") return ignore("no name was being taken over")(state);
     switch (state.parent) {
-      case "alive": {
+      case "alive":
         // The parent still accepts and still has the names: it goes on, this process leaves.
-        const [next, effects] = abandon(state, "aborted", event.failure);
-        return [next, [{ type: "fail-to-parent", failure: event.failure }, ...effects]];
-      }
+        return giveUp(state, "aborted", event.failure);
       case "none":
         return [
           { ...state, phase: "initialising", ready: null },
@@ -116,15 +128,17 @@ export const starting: Row<"starting"> = {
     "Cannot upgrade: the process is not ready yet; call ready() first",
   ),
   ...noChild,
-  "stop-called": (state) => {
-    const failure: Failure = {
+  "fail-called": (state, event) =>
+    state.parent === "alive"
+      ? giveUp(state, "aborted", {
+        code: "ERR_ABORTED",
+        message: `Cannot take over: this process gave up (${event.reason})`,
+      }, { code: "ERR_CHILD_FAILED", message: event.reason })
+      : ignore("nobody tries this process")(state),
+  "stop-called": (state) =>
+    giveUp(state, "stopped", {
       code: "ERR_STOPPED",
       message: "Cannot become ready: the process was stopped",
-    };
-    const [next, effects] = abandon(state, "stopped", failure);
-    return state.parent === "alive"
-      ? [next, [{ type: "fail-to-parent", failure }, ...effects]]
-      : [next, effects];
-  },
+    }),
   "drained": ignore("nothing drains before ready"),
 };

@@ -51,7 +51,13 @@ export function answer(request: RequestId | null): Effect[] {
 
 /** Events of a child's life in the states that follow `starting`. */
 export const lateForStarting: Same<
-  "opened" | "open-failed" | "names-taken" | "names-failed" | "parent-probation" | "parent-commit"
+  | "opened"
+  | "open-failed"
+  | "names-taken"
+  | "names-failed"
+  | "parent-probation"
+  | "parent-commit"
+  | "fail-called"
 > = {
   "opened": ignore("the listeners are open already"),
   "open-failed": ignore("the listeners are open already"),
@@ -59,6 +65,7 @@ export const lateForStarting: Same<
   "names-failed": ignore("the names were taken already"),
   "parent-probation": ignore("the parent has committed already"),
   "parent-commit": ignore("the parent has committed already"),
+  "fail-called": ignore("nobody tries this process any more"),
 };
 
 /** The parent has ended; nothing depends on it any more. */

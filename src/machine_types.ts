@@ -140,6 +140,8 @@ export type Event =
   | { readonly type: "parent-commit" }
   /** The parent said `abort`, or something that is not the protocol. */
   | { readonly type: "parent-abort"; readonly reason: string }
+  /** The application called `fail()`. */
+  | { readonly type: "fail-called"; readonly reason: string }
   /** The parent process has ended. */
   | { readonly type: "parent-gone" }
   /** `upgrade()` was called, or a signal or control request asked for it. */

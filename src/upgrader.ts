@@ -341,8 +341,8 @@ export class Upgrader extends EventTarget {
   }
 
   /**
-   * In a child that is not the owner yet: gives up. The parent goes on, and `ready()` rejects or `exit` resolves here
-   * when it has said so.
+   * In a child that is not the owner yet: gives up, and accepts nothing more. The parent goes on; here `ready()` rejects
+   * with `ERR_ABORTED`, and `exit` resolves.
    *
    * @param reason Told to whoever asked for the upgrade.
    * @throws {UpgradeError} `ERR_NOT_READY` when this process has no parent that tries it.

@@ -16,7 +16,7 @@ import type { TestRuntime } from "../../scripts/runtimes.mjs";
 
 /** One line that a generation has printed. */
 export interface Said {
-  readonly event: "ready" | "upgraded" | "failed" | "left";
+  readonly event: "ready" | "upgraded" | "failed" | "late" | "left";
   readonly pid: number;
   readonly generation: number;
   readonly port?: number;
@@ -65,29 +65,32 @@ export class Service {
     for (const stream of [this.#first.stdout!, this.#first.stderr!]) {
       createInterface({ input: stream }).on("line", (line) => this.#hear(line));
     }
-    this.#own(await this.#heard("ready"));
+    this.#own(await this.#heard(["ready"]));
   }
 
   /** Replaces the owner by what `command` starts. */
   async upgrade(command: readonly string[]): Promise<void> {
     await this.#ask(command);
     const generation = this.generation + 1;
-    const ready = await this.#heard("ready", ({ generation: its }) => its === generation);
-    await this.#heard("upgraded");
+    const ready = await this.#heard(["ready"], ({ generation: its }) => its === generation);
+    await this.#heard(["upgraded"]);
     this.#own(ready);
   }
 
-  /** Lets an upgrade fail. @returns The code of the error. */
+  /** Lets an upgrade fail. @returns The code of the error; `late` when the child could not fail any more. */
   async fail(command: readonly string[]): Promise<string> {
     await this.#ask(command);
-    return (await this.#heard("failed")).code ?? "";
+    const said = await this.#heard(["failed", "late"]);
+    if (said.event === "failed") return said.code ?? "";
+    this.#own(await this.#heard(["ready"], ({ pid }) => pid === said.pid));
+    return "late";
   }
 
   /** Stops the owner, and waits until it has left. */
   async stop(): Promise<void> {
     const { pid } = this;
     process.kill(pid, "SIGTERM");
-    await this.#heard("left", (said) => said.pid === pid);
+    await this.#heard(["left"], (said) => said.pid === pid);
     await until("the owner is gone", () => !isRunning(pid));
   }
 
@@ -163,10 +166,13 @@ export class Service {
     this.#said.push(said);
   }
 
-  async #heard(event: Said["event"], matches: (said: Said) => boolean = () => true): Promise<Said> {
+  async #heard(
+    events: readonly Said["event"][],
+    matches: (said: Said) => boolean = () => true,
+  ): Promise<Said> {
     let found: Said | undefined;
-    await until(`somebody says "${event}"`, () => {
-      found = this.#said.find((said) => said.event === event && matches(said));
+    await until(`somebody says "${events.join('" or "')}"`, () => {
+      found = this.#said.find((said) => events.includes(said.event) && matches(said));
       return found !== undefined;
     });
     return found!;

@@ -17,14 +17,15 @@ export type Step =
   /** Nothing for that long. */
   | { readonly do: "rest"; readonly ms: number };
 
-/** How an upgrade goes wrong, and what the caller is told. */
+/** How an upgrade goes wrong, and what the caller may be told. */
 export const FAILURES = {
-  exit: "ERR_CHILD_EXITED",
-  throw: "ERR_CHILD_EXITED",
-  fail: "ERR_CHILD_FAILED",
-  regret: "ERR_ROLLED_BACK",
-  hang: "ERR_UPGRADE_TIMEOUT",
-  nothing: "ERR_SPAWN",
+  exit: ["ERR_CHILD_EXITED"],
+  throw: ["ERR_CHILD_EXITED", "ERR_CHILD_FAILED"],
+  fail: ["ERR_CHILD_FAILED"],
+  // On a busy machine before its probation has begun, or when it is over.
+  regret: ["ERR_ROLLED_BACK", "ERR_CHILD_FAILED", "late"],
+  hang: ["ERR_UPGRADE_TIMEOUT"],
+  nothing: ["ERR_SPAWN"],
 } as const;
 
 /** One of {@linkcode FAILURES}. */

@@ -301,7 +301,10 @@ function betweenTwo(simulation: Simulation, world: World, child: Process, add: A
     () => change({ ...world, wasTorn: true }, id, { isTorn: true, down: [], up: [] }),
   );
   if (!child.isFrozen && child.state.name === "starting" && child.hasJoined) {
-    add(`${name(id)} calls fail()`, () => simulation.fail(world, id));
+    add(
+      `${name(id)} calls fail()`,
+      () => simulation.dispatch(world, id, { type: "fail-called", reason: "no" }),
+    );
   }
   if (!child.exitNoticed) {
     add(`${name(id)} says garbage`, () => change(world, id, { up: [...child.up, GARBAGE] }));

@@ -480,10 +480,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a child that cannot open its listeners keeps it to itself",
     file: child,
-    from: `      ? [{ ...state, phase: "initialising", ready: null }, [
-        { type: "fail-to-parent", failure: event.failure },
-        ...reject(state.ready, event.failure),
-      ]]`,
+    from: `      ? giveUp(state, "aborted", event.failure)`,
     to: `      ? [{ ...state, phase: "announced" }, []]`,
   },
   {

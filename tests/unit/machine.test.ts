@@ -28,6 +28,7 @@ const EVENTS: { readonly [E in Event["type"]]: Extract<Event, { type: E }> } = {
   "parent-probation": { type: "parent-probation" },
   "parent-commit": { type: "parent-commit" },
   "parent-abort": { type: "parent-abort", reason: "because" },
+  "fail-called": { type: "fail-called", reason: "because" },
   "parent-gone": { type: "parent-gone" },
   "upgrade-requested": {
     type: "upgrade-requested",
@@ -292,8 +293,15 @@ const TRANSITIONS: readonly Row[] = [
     "a child that cannot open a listener says fail and rejects ready()",
     "starting, opening",
     "open-failed",
-    "starting, initialising",
-    ["fail-to-parent ERR_CHILD_FAILED", "reject 1 ERR_CHILD_FAILED"],
+    "stopping, called off",
+    [
+      "fail-to-parent ERR_CHILD_FAILED",
+      "send-parent ready",
+      "reject 1 ERR_CHILD_FAILED",
+      ...ABANDON,
+      ...LEAVE,
+      "emit aborted",
+    ],
   ],
   [
     "without a parent ready() may be called again after a listener did not open",
@@ -410,17 +418,26 @@ const TRANSITIONS: readonly Row[] = [
   // The parent calls it off, or dies.
   ...([
     ["starting, initialising", []],
-    ["starting, opening", ["reject 1 ERR_ABORTED"]],
+    ["starting, opening", ["send-parent ready", "reject 1 ERR_ABORTED"]],
     ["starting, announced", ["reject 1 ERR_ABORTED"]],
     ["starting, in probation", []],
     ["starting, owning", ["reject 1 ERR_ABORTED"]],
     ["starting, owning after probation", []],
-  ] as const).map(([from, answer]): Row => [
-    `abort ends a child that is ${from}`,
-    from,
-    "parent-abort",
-    "stopping, called off",
-    [...answer, ...ABANDON, ...LEAVE, "emit aborted"],
+  ] as const).flatMap(([from, answer]): Row[] => [
+    [
+      `abort ends a child that is ${from}`,
+      from,
+      "parent-abort",
+      "stopping, called off",
+      [...answer, ...ABANDON, ...LEAVE, "emit aborted"],
+    ],
+    [
+      `fail() ends a child that is ${from}, and the parent is told`,
+      from,
+      "fail-called",
+      "stopping, called off",
+      ["fail-to-parent ERR_CHILD_FAILED", ...answer, ...ABANDON, ...LEAVE, "emit aborted"],
+    ],
   ]),
   ...([
     ["starting, initialising without a parent", []],
@@ -754,7 +771,7 @@ const TRANSITIONS: readonly Row[] = [
   ]),
   ...([
     ["starting, initialising", []],
-    ["starting, opening", ["reject 1 ERR_STOPPED"]],
+    ["starting, opening", ["send-parent ready", "reject 1 ERR_STOPPED"]],
     ["starting, announced", ["reject 1 ERR_STOPPED"]],
     ["starting, in probation", []],
     ["starting, owning", ["reject 1 ERR_STOPPED"]],

@@ -175,8 +175,8 @@ describe("a child", () => {
       onOpen: () => Promise.reject(new UpgradeError("ERR_ADOPT", "Cannot take over: no")),
     });
     await refused(upgrader.ready(), "ERR_ADOPT");
-    const frame = parent.frames.at(-1);
-    assert.deepEqual(frame?.type === "fail" ? frame.message : frame, "Cannot take over: no");
+    const frame = parent.frames.find(({ type }) => type === "fail");
+    assert.deepEqual(frame?.type === "fail" && frame.message, "Cannot take over: no");
     await parent.abort("the child failed");
     assert.equal(await upgrader.exit, "stopped");
     assert.deepEqual(fake.listeners.map(({ state }) => state), ["closed"]);
@@ -318,8 +318,33 @@ describe("a child that is called off", () => {
     await failed(ready, "ERR_STOPPED");
     await fake.settle();
     assert.equal(await upgrader.exit, "stopped");
-    assert.equal(parent.frames.at(-1)?.type, "fail");
+    // It may have accepted, and is given the time to finish that.
+    assert.deepEqual(parent.frames.map(({ type }) => type), ["joined", "fail", "ready"]);
     assert.deepEqual(fake.listeners.map(({ state }) => state), ["closed"]);
+  });
+
+  test("by fail() opens nothing that ready() is asked to open afterwards", async () => {
+    const { fake, parent, upgrader } = await joining();
+    upgrader.fail("the database is too new");
+    await refused(upgrader.ready(), "ERR_ABORTED");
+    await fake.settle();
+    assert.deepEqual(parent.frames.map(({ type }) => type), ["joined", "fail"]);
+    assert.deepEqual(fake.listeners.map(({ state }) => state), ["closed"]);
+    assert.equal(await upgrader.exit, "stopped");
+  });
+
+  test("after it has accepted learns so when what it accepted is answered", async () => {
+    const { fake, parent, upgrader } = await joining();
+    let answered = () => {};
+    upgrader.drainWith("requests", () => new Promise<void>((resolve) => answered = resolve));
+    let rejected = false;
+    const ready = outcome(upgrader.ready()).finally(() => rejected = true);
+    await fake.settle();
+    await parent.abort("the time is over");
+    await fake.settle();
+    assert.equal(rejected, false);
+    answered();
+    await failed(ready, "ERR_ABORTED");
   });
 });
 
