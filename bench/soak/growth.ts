@@ -17,20 +17,25 @@ export interface Look {
   /** Listeners of signals and of the process itself, and what keeps its event loop alive, as it tells. */
   readonly listeners: number;
   readonly resources: number;
-  readonly mebibytes: number;
+  /** In MiB: the heap, after a collection of garbage. */
+  readonly heap: number;
+  /** In MiB: what the process has of the machine's memory, heap and everything else, collected or not. */
+  readonly resident: number;
 }
 
 const LOOKS = 10;
 const PAUSE_MS = 50;
-/** Collectors of garbage take their time; a leak of a thousand upgrades is more than this. */
-const MEMORY_MAY_GROW = 1.3;
+/** In MiB: what runs often is compiled, into the heap. */
+const HEAP_MAY_GROW = 1.5;
+/** In times: collectors give little back. */
+const RESIDENT_MAY_GROW = 2;
 
 /** The fewest of some looks: connections and children come and go. */
 export async function look(service: Service, folder: string): Promise<Look> {
   const looks: Look[] = [];
   for (let i = 0; i < LOOKS; i++) {
-    const { listeners, resources } = await service.tell();
-    looks.push({ listeners, resources, ...outside(service.pid, folder) });
+    const { listeners, resources, heap } = await service.self();
+    looks.push({ listeners, resources, heap: heap / 2 ** 20, ...outside(service.pid, folder) });
     await sleep(PAUSE_MS);
   }
   const fewest = (key: keyof Look) => Math.min(...looks.map((one) => one[key]));
@@ -40,11 +45,12 @@ export async function look(service: Service, folder: string): Promise<Look> {
     files: fewest("files"),
     listeners: fewest("listeners"),
     resources: fewest("resources"),
-    mebibytes: Math.round(fewest("mebibytes") * 10) / 10,
+    heap: Math.round(fewest("heap") * 100) / 100,
+    resident: Math.round(fewest("resident") * 10) / 10,
   };
 }
 
-function outside(pid: number, folder: string): Omit<Look, "listeners" | "resources"> {
+function outside(pid: number, folder: string): Omit<Look, "listeners" | "resources" | "heap"> {
   const tasks = readdirSync(`/proc/${pid}/task`);
   const children = tasks.flatMap((task) =>
     readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean)
@@ -55,7 +61,7 @@ function outside(pid: number, folder: string): Omit<Look, "listeners" | "resourc
     descriptors: readdirSync(`/proc/${pid}/fd`).length,
     children: children.length,
     files: readdirSync(folder).length,
-    mebibytes: Number(kilobytes) / 1024,
+    resident: Number(kilobytes) / 1024,
   };
 }
 
@@ -69,11 +75,13 @@ export function growth(what: string, looks: readonly Look[]): string[] {
     if (late > early) problems.push(`${what}: ${key} grew from ${early} to ${late}`);
   }
   const quarter = Math.max(1, looks.length >> 2);
-  const early = median(looks.slice(quarter, 2 * quarter).map(({ mebibytes }) => mebibytes));
-  const late = median(looks.slice(-quarter).map(({ mebibytes }) => mebibytes));
-  if (late > early * MEMORY_MAY_GROW) {
-    problems.push(`${what}: memory grew from ${early} to ${late} MiB`);
-  }
+  const grew = (key: "heap" | "resident", most: (early: number) => number) => {
+    const early = median(looks.slice(quarter, 2 * quarter).map((one) => one[key]));
+    const late = median(looks.slice(-quarter).map((one) => one[key]));
+    if (late > most(early)) problems.push(`${what}: ${key} grew from ${early} to ${late} MiB`);
+  };
+  grew("heap", (early) => early + HEAP_MAY_GROW);
+  grew("resident", (early) => early * RESIDENT_MAY_GROW);
   return problems;
 }
 

@@ -5,8 +5,12 @@ import { Buffer } from "node:buffer";
 import { readFileSync, writeSync } from "node:fs";
 import { createServer } from "node:http";
 import process from "node:process";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { UpgradeError, Upgrader } from "../../mod.ts";
 
+// deno-lint-ignore no-explicit-any -- the global objects of two runtimes
+const { Bun, Deno } = globalThis as any;
 const bad = process.argv[2];
 if (bad === "exit") process.exit(3);
 if (bad === "throw") throw new Error("this version does not work");
@@ -26,13 +30,21 @@ if (bad === "fail") upgrader.fail("this version does not want to");
 // The parent's time runs out.
 if (bad === "hang") await new Promise((resolve) => setTimeout(resolve, 120_000));
 
-/** What may leak inside of a process. */
+/** What may leak inside of a process; its heap after everything was collected that can be. */
 function self(): string {
   const names = process.eventNames();
   const listeners = names.reduce((sum, name) => sum + process.listenerCount(name as string), 0);
   // Not on Deno and Bun.
   const resources = runtime === "node" ? process.getActiveResourcesInfo().length : 0;
-  return JSON.stringify({ listeners, resources, state: upgrader.status().state });
+  collectGarbage();
+  const heap = process.memoryUsage().heapUsed;
+  return JSON.stringify({ listeners, resources, heap });
+}
+
+function collectGarbage(): void {
+  if (Bun !== undefined) return Bun.gc(true);
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc")();
 }
 
 const on = (name: string) => ({ port: 0, hostname: "127.0.0.1", name });
@@ -45,6 +57,8 @@ await upgrader.listen(
     request.on("end", () => {
       const body = request.url === "/self"
         ? Buffer.from(self())
+        : request.url === "/state"
+        ? Buffer.from(JSON.stringify({ state: upgrader.status().state }))
         : request.method === "POST"
         ? Buffer.concat(chunks)
         : Buffer.from("ok");
@@ -53,8 +67,6 @@ await upgrader.listen(
     });
   }),
 );
-// deno-lint-ignore no-explicit-any -- the global objects of two runtimes
-const { Bun, Deno } = globalThis as any;
 const fetch = async (request: Request) =>
   new Response(request.method === "POST" ? await request.bytes() : "ok", {
     headers: { "x-generation": identity },

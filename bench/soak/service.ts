@@ -117,11 +117,16 @@ export class Service {
     return [...this.#pids].filter(isRunning);
   }
 
-  /** What the owner knows of itself. */
-  tell(): Promise<{ listeners: number; resources: number; state: string }> {
+  /** What the owner holds. */
+  self(): Promise<{ listeners: number; resources: number; heap: number }> {
+    return this.#tell("/self");
+  }
+
+  // deno-lint-ignore no-explicit-any -- whatever the path tells
+  #tell(path: string): Promise<any> {
     return new Promise((resolve, reject) => {
       const sent = request(
-        { host: "127.0.0.1", port: this.port, path: "/self", agent: false },
+        { host: "127.0.0.1", port: this.port, path, agent: false },
         (response) => {
           let text = "";
           response.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
@@ -141,11 +146,11 @@ export class Service {
   /** A signal is refused while a child that has failed is still being ended. */
   async #ask(command: readonly string[]): Promise<void> {
     const deadline = performance.now() + STEP_MS;
-    let state = (await this.tell()).state;
+    let { state } = await this.#tell("/state");
     while (state !== "serving") {
       if (performance.now() > deadline) throw new Error(`Process ${this.pid} stays ${state}`);
       await sleep(20);
-      state = (await this.tell()).state;
+      ({ state } = await this.#tell("/state"));
     }
     writeFileSync(this.#next, JSON.stringify(command));
     this.#said = [];

@@ -29,12 +29,14 @@ test("what grows in the second half is a leak, what comes and goes is none", () 
     files: 2,
     listeners: 4,
     resources: 3,
-    mebibytes: 50,
+    heap: 10,
+    resident: 50,
   };
   const looks = (change: (n: number) => Partial<Look>) =>
     Array.from({ length: 20 }, (_, n) => ({ ...flat, ...change(n) }));
   assert.deepEqual(growth("x", looks(() => ({}))), []);
   assert.deepEqual(growth("x", looks((n) => ({ descriptors: 20 + n % 2 }))), []);
   assert.match(growth("x", looks((n) => ({ descriptors: 20 + n })))[0] ?? "", /descriptors grew/);
-  assert.match(growth("x", looks((n) => ({ mebibytes: 50 + 3 * n })))[0] ?? "", /memory grew/);
+  assert.match(growth("x", looks((n) => ({ heap: 10 + 0.2 * n })))[0] ?? "", /heap grew/);
+  assert.match(growth("x", looks((n) => ({ resident: 50 + 10 * n })))[0] ?? "", /resident grew/);
 });
