@@ -283,7 +283,8 @@ export class Upgrader extends EventTarget {
    *
    * @returns When the parent has acknowledged; at once in generation 1.
    * @throws {UpgradeError} `ERR_ABORTED` when the parent has called the upgrade off, `ERR_ADOPT` when a server cannot
-   * take its socket, `ERR_STOPPED`, `ERR_NOT_READY` on a second call.
+   * take its socket, `ERR_STOPPED`, `ERR_NOT_READY` on a second call. In a child that has accepted already, not before
+   * those connections have finished (`drainTimeoutMs` at most): the process may end at this error.
    */
   async ready(): Promise<void> {
     await this.#core.ready();
