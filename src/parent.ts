@@ -59,7 +59,8 @@ export function readInvitation(
     );
     return undefined;
   }
-  if (!backend.isSocket(invitation.fd) || !backend.secure(invitation.fd, true)) {
+  // A listening socket, which a service manager may have passed under that number, never says hello.
+  if (!backend.mayBeChannel(invitation.fd) || !backend.secure(invitation.fd, true)) {
     warn(
       `${ENV_NAME} names descriptor ${invitation.fd}, which is not a channel; the variable is ignored`,
     );

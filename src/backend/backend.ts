@@ -214,6 +214,8 @@ export interface Backend {
   mayWrite?(path: string): boolean;
   /** Whether a descriptor is a socket. */
   isSocket(fd: number): boolean;
+  /** Whether a descriptor can be a channel: a Unix stream socket that does not listen; one of which nothing can be learnt can. */
+  mayBeChannel(fd: number): boolean;
   /** Closes a descriptor that no server took. */
   closeFd(fd: number): void;
   /** Makes a server listen, or a `node:dgram` socket receive. The listener is paused until `open()` where the runtime can. */

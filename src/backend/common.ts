@@ -55,7 +55,7 @@ import {
   openListener,
 } from "./node_server.ts";
 import { notifyByHelper } from "./notify.ts";
-import { boundInProc } from "./proc_net.ts";
+import { boundInProc, mayBePairInProc } from "./proc_net.ts";
 import { run } from "./run.ts";
 import { instead } from "./staying.ts";
 import { markStderr } from "./stderr_tail.ts";
@@ -216,6 +216,10 @@ export abstract class CommonBackend implements Backend {
     } catch {
       return false;
     }
+  }
+
+  mayBeChannel(fd: number): boolean {
+    return this.isSocket(fd) && mayBePairInProc(fd) !== false;
   }
 
   closeFd(fd: number): void {

@@ -122,6 +122,11 @@ class DenoBackend extends TransplantingBackend {
     return this.#libc.isOpen(fd) && this.#libc.socket(fd) !== undefined;
   }
 
+  override mayBeChannel(fd: number): boolean {
+    const socket = this.#libc.isOpen(fd) ? this.#libc.socket(fd) : undefined;
+    return socket?.family === "unix" && socket.type === "stream" && !socket.listening;
+  }
+
   peerUser(fd: number): number | undefined {
     return this.#libc.socket(fd)?.family === "unix" ? this.#libc.peerUser(fd) : undefined;
   }

@@ -45,15 +45,23 @@ export function parseInternet(kind: "tcp" | "udp", table: string, inode: string)
 
 /** Looks an inode up in the table of Unix sockets. */
 export function parseUnix(table: string, inode: string): Found {
+  const row = unixRow(table, inode);
+  if (row === undefined) return undefined;
+  if (!row.stream || !row.listening) return "other";
+  // The table writes the NUL before an abstract name as "@".
+  return { kind: "unix", path: row.path.replace(/^@/, "\0") };
+}
+
+function unixRow(
+  table: string,
+  inode: string,
+): { readonly stream: boolean; readonly listening: boolean; readonly path: string } | undefined {
   for (const line of table.split("\n")) {
-    const [, flags, type, found, path] =
+    const [, flags = "", type, found, path = ""] =
       /^\S+: \S+ \S+ (\S+) (\S+) \S+ +(\d+)(?: (.*))?$/.exec(line) ?? [];
     if (found !== inode) continue;
-    if (type !== SOCK_STREAM || (Number.parseInt(flags ?? "", 16) & SO_ACCEPTCON) === 0) {
-      return "other";
-    }
-    // The table writes the NUL before an abstract name as "@".
-    return { kind: "unix", path: (path ?? "").replace(/^@/, "\0") };
+    const listening = (Number.parseInt(flags, 16) & SO_ACCEPTCON) !== 0;
+    return { stream: type === SOCK_STREAM, listening, path };
   }
   return undefined;
 }
@@ -67,7 +75,7 @@ export function parseUnix(table: string, inode: string): Found {
  */
 export function boundInProc(fd: number): Found {
   try {
-    const [, inode] = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`)) ?? [];
+    const inode = socketInode(fd);
     if (inode === undefined) return "other";
     for (const kind of ["tcp", "tcp6", "udp", "udp6", "unix"]) {
       const table = readTable(kind);
@@ -80,6 +88,26 @@ export function boundInProc(fd: number): Found {
     // Closed, or no /proc.
   }
   return undefined;
+}
+
+/**
+ * Whether a descriptor is a Unix stream socket that does not listen, as both ends of a socket pair are.
+ *
+ * @param fd A socket of this process.
+ * @returns `undefined` when the kernel does not tell, as above.
+ */
+export function mayBePairInProc(fd: number): boolean | undefined {
+  try {
+    const row = unixRow(readTable("unix"), socketInode(fd) ?? "");
+    if (row !== undefined) return row.stream && !row.listening;
+    return boundInProc(fd) === undefined ? undefined : false;
+  } catch {
+    return undefined;
+  }
+}
+
+function socketInode(fd: number): string | undefined {
+  return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1];
 }
 
 /** A kernel without IPv6 has no table for it. */

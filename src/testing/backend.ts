@@ -418,6 +418,10 @@ export class FakeHost implements Fake, Backend {
     return this.process.descriptors.get(fd)?.kind === "socket";
   }
 
+  mayBeChannel(fd: number): boolean {
+    return this.process.descriptors.get(fd)?.what === "channel";
+  }
+
   closeFd(fd: number): void {
     this.process.descriptors.close(fd);
   }

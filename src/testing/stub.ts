@@ -161,6 +161,7 @@ function nativeBackend(): Backend {
     failAtExit() {},
     boundAt: () => Promise.resolve(undefined),
     isSocket: () => false,
+    mayBeChannel: () => false,
     closeFd() {},
     listen: (server, target) =>
       listening(target, () => {

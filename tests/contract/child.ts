@@ -231,6 +231,8 @@ export class Child {
     return true;
   };
 
+  mayBeChannel = (fd: number): boolean => this.#host.backend.mayBeChannel(fd);
+
   closeFd = (fd: number): boolean => {
     this.#host.backend.closeFd(fd);
     return true;

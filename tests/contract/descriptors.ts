@@ -5,7 +5,7 @@
  */
 
 import assert from "node:assert/strict";
-import { FIRST_SOCKET_FD } from "../../src/protocol.ts";
+import { CHANNEL_FD, FIRST_SOCKET_FD } from "../../src/protocol.ts";
 import { Peer } from "./peer.ts";
 import type { Clause, World } from "./world.ts";
 
@@ -31,6 +31,17 @@ export const descriptorClauses: readonly Clause[] = [
       backend.closeFd(file);
       assert.equal(backend.isSocket(file), false);
       assert.equal(backend.isSocket(99_999), false);
+    },
+  },
+  {
+    title: "mayBeChannel() tells a channel from a listening socket, a file and a closed descriptor",
+    async run(world) {
+      const { backend } = world;
+      assert.equal(backend.mayBeChannel(await socket(world)), false);
+      assert.equal(backend.mayBeChannel(world.openFile()), false);
+      assert.equal(backend.mayBeChannel(99_999), false);
+      const child = await Peer.start(world);
+      assert.equal(await child.ask("mayBeChannel", CHANNEL_FD), true);
     },
   },
   {

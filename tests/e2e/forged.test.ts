@@ -1,11 +1,16 @@
 // Runs on: node26
 import assert from "node:assert/strict";
-import { closeSync, openSync } from "node:fs";
-import type net from "node:net";
+import { execFileSync } from "node:child_process";
+import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Chain, until } from "../support/chain.ts";
+import { ask, Chain, until } from "../support/chain.ts";
 import { runtimes, type TestRuntime } from "../support/runtimes.ts";
 
 // The variable and the descriptor are read by each runtime in its own way.
@@ -68,7 +73,104 @@ for (const [index, { title, variable, warning }] of forged.entries()) {
   );
 }
 
+/** Something that is no channel, and whether it is as it was. */
+interface Foreign {
+  readonly fd: number;
+  readonly asBefore: () => Promise<void>;
+}
+
+/** Node has no other way to a socket's number. */
+// deno-lint-ignore no-explicit-any -- fields without a type
+function numberOf(socket: any): number {
+  const state = Object.getOwnPropertySymbols(socket).find(({ description }) =>
+    description === "state symbol"
+  );
+  return (socket._handle ?? socket[state!].handle).fd;
+}
+
+async function listening(t: TestContext, at: object): Promise<Foreign & { server: net.Server }> {
+  const server = net.createServer((socket) => void socket.end("mine"));
+  t.after(() => server.close());
+  await once(server.listen(at), "listening");
+  const address = server.address() as net.AddressInfo | string;
+  const target = typeof address === "string"
+    ? { path: address }
+    : { host: "127.0.0.1", port: address.port };
+  const asBefore = async () => assert.equal(await ask(target), "mine");
+  return { fd: numberOf(server), server, asBefore };
+}
+
+async function connected(t: TestContext): Promise<Foreign> {
+  const { server } = await listening(t, { port: 0, host: "127.0.0.1" });
+  server.removeAllListeners("connection");
+  const client = net.connect((server.address() as net.AddressInfo).port, "127.0.0.1");
+  t.after(() => client.destroy());
+  const [accepted] = await once(server, "connection") as [net.Socket];
+  t.after(() => accepted.destroy());
+  return {
+    fd: numberOf(client),
+    async asBefore() {
+      client.write("first");
+      const [bytes] = await once(accepted, "data") as [Uint8Array];
+      assert.equal(new TextDecoder().decode(bytes), "first", "nobody has said anything on it");
+    },
+  };
+}
+
+async function datagrams(t: TestContext): Promise<Foreign> {
+  const socket: Socket = createSocket("udp4");
+  t.after(() => socket.close());
+  await once(socket.bind(0, "127.0.0.1"), "listening");
+  return {
+    fd: numberOf(socket),
+    async asBefore() {
+      socket.send("x", socket.address().port);
+      await once(socket, "message");
+    },
+  };
+}
+
+function fifo(t: TestContext, folder: string): Foreign {
+  const path = join(folder, "fifo");
+  execFileSync("mkfifo", [path]);
+  const fd = openSync(path, "r+");
+  t.after(() => closeSync(fd));
+  return {
+    fd,
+    asBefore() {
+      const bytes = new Uint8Array(5);
+      writeSync(fd, "first");
+      readSync(fd, bytes);
+      assert.equal(new TextDecoder().decode(bytes), "first");
+      return Promise.resolve();
+    },
+  };
+}
+
 for (const runtime of readers) {
+  test(
+    `a CHANGEOVER that names a socket of another kind, or a pipe, is ignored with a warning and leaves it alone (${runtime.name})`,
+    { timeout: 120_000 },
+    async (t) => {
+      const folder = mkdtempSync(join(tmpdir(), "co-"));
+      t.after(() => rmSync(folder, { recursive: true }));
+      const foreign = [
+        await listening(t, { port: 0, host: "127.0.0.1" }),
+        await listening(t, { path: join(folder, "listening") }),
+        await connected(t),
+        await datagrams(t),
+        fifo(t, folder),
+      ];
+      await Promise.all(foreign.map(async ({ fd, asBefore }) => {
+        await ignores(
+          start(t, runtime, value(), [fd]),
+          /descriptor 3, which is not a channel/,
+        );
+        await asBefore();
+      }));
+    },
+  );
+
   test(
     `a CHANGEOVER that names a file is ignored with a warning (${runtime.name})`,
     { timeout: 120_000 },
