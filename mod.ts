@@ -64,6 +64,7 @@ export type {
   NativeWebSocket,
   OpenConnection,
   OpenRequests,
+  SeenConnections,
 } from "./src/backend/native.ts";
 export type { DrainCounts, DrainReport, ServerDrainReport } from "./src/drain/drain.ts";
 export type { DrainContext, FinishWork, WorkOptions } from "./src/drain/application.ts";

@@ -131,11 +131,11 @@ export interface Listener {
   pause?(): Promise<void>;
   /** Stops accepting for good and lets go of the socket; open connections are left alone. */
   close(): void;
-  /** How many connections are open, where the server itself cannot tell. */
+  /** How many connections are open, where only that can be told. */
   connections?(): number;
   /** Cuts them. @returns How many there were. */
   cut?(): number;
-  /** The same connections one by one. */
+  /** The connections of a server that does not tell them itself. */
   readonly sockets?: NativeConnections;
   /** What is being answered on them. */
   readonly requests?: NativeRequests;

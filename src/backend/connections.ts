@@ -6,17 +6,10 @@
  * @module
  */
 
-import type { Listener } from "./backend.ts";
-import { type Libc, LibcError, type SocketInfo, type SocketName } from "./libc/libc.ts";
-import type { OpenConnection } from "./native.ts";
+import { setTimeout } from "node:timers";
+import { type Libc, LibcError, type SocketEnds, type SocketName } from "./libc/libc.ts";
+import type { NativeConnections, OpenConnection, SeenConnections } from "./native.ts";
 import { socketAt } from "./transplant.ts";
-
-/** A connection that was seen. */
-interface Known {
-  readonly connection: OpenConnection;
-  /** Its other end, as the kernel writes it. */
-  readonly peer: Uint8Array;
-}
 
 /** One text for the client's end of a connection, whoever tells it: `::ffff:127.0.0.1` is `127.0.0.1`. */
 export function connectionKey(hostname: string, port: number): string {
@@ -24,61 +17,100 @@ export function connectionKey(hostname: string, port: number): string {
   return `${/^::ffff:.*\./.test(bare) ? bare.slice("::ffff:".length) : bare} ${port}`;
 }
 
+/** What was found, by the port or path at which it is bound. */
+type Places = ReadonlyMap<number | string, SeenConnections>;
+
+// To ask a descriptor takes a few microseconds. Between portions of a walk the event loop has the nine-fold time.
+const WALK_MS = 2;
+const PAUSE_MS = 18;
+/** Descriptors between two looks at the time. */
+const STEP = 50;
+const NONE: SeenConnections = { open: [], over: 0 };
+
+/** A connection by its client, where it still has one. */
+function keyOf(fd: number, { peer }: SocketEnds): string | undefined {
+  if (peer === null) return undefined;
+  return "port" in peer ? connectionKey(peer.hostname, peer.port) : `descriptor ${fd}`;
+}
+
+/** Goes by all descriptors; stops after every few. */
+function* steps(libc: Libc): Generator<undefined, Places> {
+  const places = new Map<number | string, { open: OpenConnection[]; over: number }>();
+  let passed = 0;
+  for (const fd of libc.openFds()) {
+    if (++passed % STEP === 0) yield;
+    const ends = libc.ends(fd);
+    if (ends === undefined) continue;
+    const key = keyOf(fd, ends);
+    if (key === undefined && socketAt(libc, fd)?.listening !== false) continue;
+    let found = places.get(ends.place);
+    if (found === undefined) places.set(ends.place, found = { open: [], over: 0 });
+    if (key === undefined) found.over += 1;
+    else found.open.push({ fd, key });
+  }
+  return places;
+}
+
+/** The walks by the descriptors of a process: one does for all listeners that ask in the same turn of the event loop. */
+class Walks {
+  readonly #libc: Libc;
+  #now: Places | undefined;
+  #next: Promise<Places> | undefined;
+  /** Settled when no walk with pauses is under way. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(libc: Libc) {
+    this.#libc = libc;
+  }
+
+  /** In one go, however long it takes. */
+  now(): Places {
+    if (this.#now !== undefined) return this.#now;
+    queueMicrotask(() => this.#now = undefined);
+    const walk = steps(this.#libc);
+    for (;;) {
+      const { done, value } = walk.next();
+      if (done === true) return this.#now = value;
+    }
+  }
+
+  /** With pauses. It begins after everybody has asked: one that is under way has passed some by. */
+  next(): Promise<Places> {
+    if (this.#next === undefined) {
+      this.#next = this.#last.then(() => {
+        this.#next = undefined;
+        return this.#walk();
+      });
+      this.#last = this.#next.catch(() => {});
+    }
+    return this.#next;
+  }
+
+  async #walk(): Promise<Places> {
+    const walk = steps(this.#libc);
+    for (;;) {
+      const until = performance.now() + WALK_MS;
+      do {
+        const { done, value } = walk.next();
+        if (done === true) return value;
+      } while (performance.now() < until);
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+  }
+}
+
+const walks = new WeakMap<Libc, Walks>();
+
 /**
  * Watches the connections of a listening socket.
  *
  * @param libc The C library.
  * @param kernel Where the socket is bound, as the kernel says.
  */
-export function openConnections(
-  libc: Libc,
-  kernel: SocketInfo["address"],
-): Required<Pick<Listener, "connections" | "cut" | "sockets">> {
-  const known = new Map<number, Known>();
-  const raw = new Uint8Array(128);
-
-  const keyOf = (fd: number, peer: SocketName) =>
-    "port" in peer ? connectionKey(peer.hostname, peer.port) : `descriptor ${fd}`;
-
-  /** Of a connection that is known already only the other end is compared: its number may be another one's by now. */
-  const isStill = (fd: number, { peer }: Known): boolean => {
-    const length = libc.peerBytes(fd, raw);
-    if (length !== peer.length) return false;
-    for (let i = 0; i < length; i++) if (raw[i] !== peer[i]) return false;
-    return true;
-  };
-
-  /** All sockets that are bound here; those that have no other end are over, and their owner is about to close them. */
-  const find = (): { readonly open: OpenConnection[]; readonly over: number[] } => {
-    const open: OpenConnection[] = [];
-    const over: number[] = [];
-    const seen = new Set<number>();
-    for (const fd of libc.openFds()) {
-      const before = known.get(fd);
-      if (before !== undefined && isStill(fd, before)) {
-        seen.add(fd);
-        open.push(before.connection);
-        continue;
-      }
-      const peer = libc.connectionAt(fd, kernel);
-      if (peer === undefined) continue;
-      const length = peer === null ? 0 : libc.peerBytes(fd, raw);
-      if (peer === null || length === 0) {
-        if (socketAt(libc, fd)?.listening === false) over.push(fd);
-        continue;
-      }
-      const connection = { fd, key: keyOf(fd, peer) };
-      known.set(fd, { peer: raw.slice(0, length), connection });
-      seen.add(fd);
-      open.push(connection);
-    }
-    if (known.size > seen.size) {
-      for (const fd of known.keys()) {
-        if (!seen.has(fd)) known.delete(fd);
-      }
-    }
-    return { open, over };
-  };
+export function openConnections(libc: Libc, kernel: SocketName): NativeConnections {
+  const here = "port" in kernel ? kernel.port : kernel.path;
+  const walk = walks.get(libc) ?? new Walks(libc);
+  walks.set(libc, walk);
 
   /** `undefined` for a connection that is gone: the runtime closes it from another thread, or the client just now. */
   const asked = <T>(ask: () => T): T | undefined => {
@@ -89,26 +121,15 @@ export function openConnections(
       throw error;
     }
   };
-  const close = ({ fd, key }: OpenConnection) => {
-    // The number may be another connection's by now.
-    const now = known.get(fd);
-    if (now?.connection.key === key && isStill(fd, now)) asked(() => libc.shutdown(fd));
-  };
   return {
-    connections() {
-      const { open, over } = find();
-      return open.length + over.length;
-    },
-    cut() {
-      const { open, over } = find();
-      for (const { fd } of open) asked(() => libc.shutdown(fd));
-      return open.length + over.length;
-    },
-    sockets: {
-      look: () => find().open,
-      quietMs: ({ fd, key }) => key.startsWith("descriptor") ? undefined : libc.quietMs(fd),
-      hasUnread: ({ fd }) => asked(() => libc.isReadable(fd)) ?? true,
-      close,
+    now: () => walk.now().get(here) ?? NONE,
+    look: async () => (await walk.next()).get(here) ?? NONE,
+    quietMs: ({ fd, key }) => key.startsWith("descriptor") ? undefined : libc.quietMs(fd),
+    hasUnread: ({ fd }) => asked(() => libc.isReadable(fd)) ?? true,
+    close({ fd, key }) {
+      // The number may be another connection's by now.
+      const ends = libc.ends(fd);
+      if (ends?.place === here && keyOf(fd, ends) === key) asked(() => libc.shutdown(fd));
     },
   };
 }

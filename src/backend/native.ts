@@ -16,10 +16,23 @@ export interface OpenConnection {
   readonly key: string;
 }
 
+/** What was seen of a server's connections. */
+export interface SeenConnections {
+  /** Those that are open. */
+  readonly open: readonly OpenConnection[];
+  /** How many are over besides: their owner is about to close them. */
+  readonly over: number;
+}
+
 /** The open connections of a server. */
 export interface NativeConnections {
-  /** All that are open now. */
-  look(): readonly OpenConnection[];
+  /** All that are there now, in one go: with thousands that takes its time. */
+  now(): SeenConnections;
+  /**
+   * All, seen in portions between which the event loop turns. What was open all the time is among them; what is not was
+   * not there at some moment since the call.
+   */
+  look(): Promise<SeenConnections>;
   /** For how many milliseconds nothing was sent or received; `undefined` where nobody knows (Unix sockets). */
   quietMs(connection: OpenConnection): number | undefined;
   /** Whether something has arrived that was not read yet. */

@@ -295,7 +295,9 @@ function pausedListener(libc: Libc, started: Started, bound: BoundAddress): List
       aside = undefined;
       retire(libc, fd);
     },
-    ...(own === undefined && kernel !== undefined ? openConnections(libc, kernel) : {}),
+    ...(own === undefined && kernel !== undefined
+      ? { sockets: openConnections(libc, kernel) }
+      : {}),
     finish() {
       if (state === "finished") return;
       if (state !== "retired") this.close();

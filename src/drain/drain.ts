@@ -10,7 +10,7 @@
 import type { Clock, Listener } from "../backend/backend.ts";
 import { watchHttp } from "./http.ts";
 import { watchHttp2 } from "./http2.ts";
-import { watchCounted } from "./native.ts";
+import { countSockets, watchCounted } from "./native.ts";
 import { watchRequests } from "./native_requests.ts";
 import { watchNet } from "./net.ts";
 
@@ -61,16 +61,22 @@ export interface Drainable {
   readonly kind: string;
   /** How many are open. */
   connections(): number;
-  /** Begins to let them go. The timers that it starts on this clock end with {@linkcode resume}. */
-  begin(plan: DrainPlan, clock: Clock): void;
+  /**
+   * Begins to let them go.
+   *
+   * @param plan When what happens.
+   * @param clock Time. The timers that are started on it end with {@linkcode resume}.
+   * @param settled Until then a connection may turn up that was accepted before the listener was closed.
+   */
+  begin(plan: DrainPlan, clock: Clock, settled: Promise<void>): void;
   /** Keeps those that are left, as if nothing had begun: the process goes on serving. `begin` may come again. */
   resume(clock: Clock): void;
   /** Called after `begin` whenever a connection has ended. */
   onChange(receiver: () => void): void;
   /** Destroys what is left. */
   cut(): number;
-  /** Counters since `begin`. */
-  counts(): Pick<DrainCounts, "served" | "closedIdle" | "closedPolitely">;
+  /** Counters since `begin`; `connections` where it takes a while to learn how many there were. */
+  counts(): Omit<DrainCounts, "cut" | "connections"> & { readonly connections?: number };
 }
 
 /** A server under the name that reports call it by. */
@@ -84,11 +90,11 @@ export function watch(listener: Listener): Drainable | undefined {
   if (listener.sockets !== undefined && listener.requests !== undefined) {
     return watchRequests(listener.sockets, listener.requests);
   }
+  if (listener.sockets !== undefined) return watchCounted(countSockets(listener.sockets));
   if (listener.connections !== undefined && listener.cut !== undefined) {
-    return watchCounted({
-      connections: listener.connections.bind(listener),
-      cut: listener.cut.bind(listener),
-    });
+    const connections = listener.connections.bind(listener);
+    const count = () => Promise.resolve(connections());
+    return watchCounted({ connections, count, cut: listener.cut.bind(listener) });
   }
   const server = listener.server as { on?: unknown } | null | undefined;
   if (typeof server?.on !== "function") return undefined;
@@ -127,7 +133,7 @@ export function runDrain(
   const all = servers.map(({ identity, drainable }) => ({
     identity,
     drainable,
-    connections: drainable.connections(),
+    connections: drainable.counts().connections ?? drainable.connections(),
     cut: 0,
   }));
   let isCut = false;
@@ -139,9 +145,8 @@ export function runDrain(
   const isOpen = () => all.some(({ drainable }) => drainable.connections() > 0);
   const progress = (): DrainReport => {
     const reports = all.map(({ identity, drainable, connections, cut }) => {
-      const { served, closedIdle, closedPolitely } = drainable.counts();
       const { kind } = drainable;
-      return { identity, kind, connections, served, closedIdle, closedPolitely, cut };
+      return { identity, kind, connections, ...drainable.counts(), cut };
     });
     const sums = COUNTS.map((name) => [name, reports.reduce((sum, one) => sum + one[name], 0)]);
     return {
@@ -164,7 +169,7 @@ export function runDrain(
   };
   for (const { drainable } of all) {
     drainable.onChange(check);
-    drainable.begin(plan, clock);
+    drainable.begin(plan, clock, settled);
   }
   // With nothing to wait for it is over without a timer.
   let hasDeadline = false;

@@ -74,7 +74,7 @@ const ONE_BY_ONE: boolean = process.versions["bun"] !== undefined;
 // How long a client may take to answer our FIN.
 const LINGER_MS = 1_000;
 // With thousands of connections, looking and closing is done in portions, so that the event loop turns meanwhile.
-const LOOKS = 2_000;
+const LOOKS = 1_500;
 const CLOSES = 100;
 const PAUSE_MS = 10;
 
@@ -217,16 +217,17 @@ export class HttpDrain implements Drainable {
     this.#closedIdle = 0;
     this.#closedPolitely = 0;
     const began = clock.now();
-    // Evenly over the spread, in the order in which the clients came.
-    const all = [...this.#connections];
-    const step = plan.spreadMs / Math.max(1, all.length);
-    all.forEach(([connection, tracked], index) => {
-      tracked.turn = began + step * index;
+    // Evenly over the spread, in the order in which the clients came. Whatever is dear waits for the portions of the sweep.
+    const step = plan.spreadMs / Math.max(1, this.#connections.size);
+    const webSockets: WebSocketFarewell[] = [];
+    let turn = began;
+    this.#connections.forEach((tracked, connection) => {
+      tracked.turn = turn;
+      turn += step;
       tracked.idleSince = began;
-      tracked.bytesRead = connection.bytesRead;
       for (const response of tracked.responses) this.#watch(connection, tracked, response, clock);
+      if (tracked.webSocket !== undefined) webSockets.push(tracked.webSocket);
     });
-    const webSockets = all.flatMap(([, { webSocket }]) => webSocket ?? []);
     const pause = (plan.webSocketSpreadMs ?? plan.spreadMs) / Math.max(1, webSockets.length);
     webSockets.forEach((one, index) => one.say(clock, pause * index, plan.idleGraceMs));
     this.#sweep();

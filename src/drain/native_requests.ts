@@ -19,6 +19,7 @@ import type {
 } from "../backend/native.ts";
 import type { Drainable, DrainCounts, DrainPlan } from "./drain.ts";
 import { closing } from "./goodbye.ts";
+import { lookUntilNone, pause } from "./looking.ts";
 
 /** One connection. */
 interface Tracked {
@@ -38,9 +39,6 @@ interface Tracked {
   ended: "idle" | "polite" | undefined;
 }
 
-// Looking takes a few microseconds per descriptor of the process, of which it may take a tenth at most.
-const INTERVAL_MS = 50;
-const LOOK_SHARE = 10;
 /** How long a client that was told may take to close; then it is done here. */
 const LINGER_MS = 1_000;
 // Closing thousands of idle connections is done in portions, between which the event loop turns.
@@ -59,10 +57,8 @@ class RequestsDrain implements Drainable {
   #plan: DrainPlan | undefined;
   #began = 0;
   #isOver = false;
-  #isLooking = false;
-  #isClosing = false;
-  /** What was seen a moment before the drain began: with thousands of connections, looking takes its time. */
-  #first: readonly OpenConnection[] | undefined;
+  /** How many connections were seen since the drain began; nobody knows before the first look. */
+  #seen: number | undefined;
   #closedIdle = 0;
   #closedPolitely = 0;
   /** What the server itself has closed, if it was idle. */
@@ -77,49 +73,40 @@ class RequestsDrain implements Drainable {
   }
 
   connections(): number {
-    if (this.#clock === undefined) {
-      this.#first = this.#sockets.look();
-      queueMicrotask(() => this.#first = undefined);
-      return this.#first.length;
-    }
-    if (this.#isOver) return 0;
-    // One may have been accepted just before the listener was closed.
-    if (this.#tracked.size === 0) this.#watch(this.#sockets.look(), 0);
-    return this.#tracked.size;
+    if (this.#plan === undefined) return this.#sockets.now().open.length;
+    // That there is none is known at the end only.
+    return this.#isOver ? 0 : Math.max(1, this.#tracked.size);
   }
 
-  begin(plan: DrainPlan, clock: Clock): void {
+  begin(plan: DrainPlan, clock: Clock, settled: Promise<void>): void {
     this.#clock = clock;
     this.#plan = plan;
+    this.#isOver = false;
+    this.#seen = undefined;
     this.#closedIdle = 0;
     this.#closedPolitely = 0;
     this.#toldUnknown = 0;
     this.#began = clock.now();
     this.#requests.begin((response, key) => this.#leave(response, key));
-    this.#watch(this.#first ?? this.#sockets.look(), plan.spreadMs);
-    this.#tellWebSockets();
+    const isEnded = () => this.#isOver || this.#plan !== plan;
+    void lookUntilNone(() => this.#look(isEnded), { clock, settled, isEnded }).then((isNone) => {
+      if (!isNone) return;
+      this.#isOver = true;
+      this.#changed?.();
+    });
   }
 
   resume(): void {
     this.#clock = undefined;
     this.#plan = undefined;
-    this.#isLooking = false;
-    this.#isClosing = false;
     this.#requests.end();
     this.#tracked.clear();
     this.#swept.clear();
   }
 
-  /** Connections get their turns evenly over the spread. */
-  #watch(connections: readonly OpenConnection[], spreadMs: number): void {
-    const now = (this.#clock as Clock).now();
-    const step = spreadMs / Math.max(1, connections.length);
-    connections.forEach((connection, index) => this.#track(connection, now + step * index));
-    if (connections.length > 0 && !this.#isLooking) this.#lookAfter(INTERVAL_MS);
-  }
-
-  #track(connection: OpenConnection, turn: number): Tracked {
-    const tracked: Tracked = {
+  #track(connection: OpenConnection, turn: number): void {
+    this.#seen = (this.#seen ?? 0) + 1;
+    this.#tracked.set(connection.key, {
       connection,
       turn,
       heard: false,
@@ -127,9 +114,7 @@ class RequestsDrain implements Drainable {
       isWebSocket: false,
       idleSince: (this.#clock as Clock).now(),
       ended: undefined,
-    };
-    this.#tracked.set(connection.key, tracked);
-    return tracked;
+    });
   }
 
   #leave(response: Response, key: string | undefined): Response {
@@ -169,35 +154,34 @@ class RequestsDrain implements Drainable {
     socket.close(SERVICE_RESTART, "Service Restart");
   }
 
-  #lookAfter(ms: number): void {
-    this.#isLooking = true;
-    this.#clock?.after(ms, () => {
-      this.#isLooking = false;
-      if (this.#isOver) return;
-      const began = performance.now();
-      this.#look();
-      const took = performance.now() - began;
-      if (this.#tracked.size > 0) this.#lookAfter(Math.max(INTERVAL_MS, took * LOOK_SHARE));
-      this.#changed?.();
-    });
+  /** @returns How many are left. */
+  async #look(isEnded: () => boolean): Promise<number> {
+    const { open } = await this.#sockets.look();
+    if (isEnded()) return 0;
+    this.#compare(open);
+    this.#tellWebSockets();
+    // No look is needed between portions: of each that is closed the kernel is asked again.
+    while (this.#closeIdle(this.#requests.open())) {
+      await pause(this.#clock as Clock, PAUSE_MS);
+      if (isEnded()) return 0;
+    }
+    this.#changed?.();
+    return this.#tracked.size;
   }
 
-  #look(): void {
-    // Requests first: one that comes in between is then on a connection whose bytes were not quiet.
-    const answering = this.#requests.open();
-    const open = new Map(this.#sockets.look().map((each) => [each.key, each]));
-    for (const [key, tracked] of this.#tracked) {
-      if (!open.has(key)) this.#gone(key, tracked);
-    }
+  /** Those that are found first get their turns evenly over the spread; later ones came just before the listener was closed. */
+  #compare(open: readonly OpenConnection[]): void {
+    const keys = new Set(open.map(({ key }) => key));
+    for (const [key, tracked] of this.#tracked) if (!keys.has(key)) this.#gone(key, tracked);
     this.#swept.clear();
-    // Accepted just before the listener was closed.
-    for (const connection of open.values()) {
+    const spreadMs = this.#seen === undefined ? (this.#plan as DrainPlan).spreadMs : 0;
+    const step = spreadMs / Math.max(1, open.length);
+    this.#seen ??= 0;
+    open.forEach((connection, index) => {
       const tracked = this.#tracked.get(connection.key);
-      if (tracked === undefined) this.#track(connection, 0);
+      if (tracked === undefined) this.#track(connection, this.#began + step * index);
       else tracked.connection = connection;
-    }
-    this.#tellWebSockets();
-    if (!this.#isClosing) this.#closeIdle(answering);
+    });
   }
 
   #gone(key: string, { ended, told }: Tracked): void {
@@ -211,7 +195,8 @@ class RequestsDrain implements Drainable {
     }
   }
 
-  #closeIdle(answering: OpenRequests): void {
+  /** Closes a portion of those that are due. @returns Whether there are more. */
+  #closeIdle(answering: OpenRequests): boolean {
     const isBlind = this.#unknown(answering) > 0;
     let portion = PORTION;
     let hidden = false;
@@ -231,15 +216,9 @@ class RequestsDrain implements Drainable {
         tracked.ended = told === undefined ? "idle" : "polite";
       }
     }
-    this.#isClosing = portion < 0;
-    if (!this.#isClosing) {
-      if (hidden && !waits) this.#closeHidden();
-      return;
-    }
-    // No look is needed in between: of each that is closed the kernel is asked again.
-    this.#clock?.after(PAUSE_MS, () => {
-      if (!this.#isOver) this.#closeIdle(this.#requests.open());
-    });
+    if (portion < 0) return true;
+    if (hidden && !waits) this.#closeHidden();
+    return false;
   }
 
   /** Whether a connection is to be closed, provided that nothing is being answered on it. */
@@ -281,14 +260,15 @@ class RequestsDrain implements Drainable {
   }
 
   cut(): number {
-    const left = this.#sockets.look();
-    for (const connection of left) this.#sockets.close(connection);
+    const { open } = this.#sockets.now();
+    for (const connection of open) this.#sockets.close(connection);
     this.#isOver = true;
-    return left.length;
+    return open.length;
   }
 
-  counts(): Pick<DrainCounts, "served" | "closedIdle" | "closedPolitely"> {
+  counts(): Omit<DrainCounts, "cut"> {
     return {
+      connections: this.#seen ?? 0,
       served: this.#clock === undefined ? 0 : this.#requests.answered(),
       closedIdle: this.#closedIdle,
       closedPolitely: this.#closedPolitely,

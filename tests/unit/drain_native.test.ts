@@ -5,8 +5,10 @@ import type {
   NativeConnections,
   NativeRequests,
   OpenConnection,
+  SeenConnections,
 } from "../../src/backend/native.ts";
 import { runDrain, type RunningDrain } from "../../src/drain/drain.ts";
+import { runPause } from "../../src/drain/pause.ts";
 import { watchRequests } from "../../src/drain/native_requests.ts";
 import { ManualClock } from "../../src/testing/clock.ts";
 
@@ -23,6 +25,8 @@ class FakeServer implements NativeConnections, NativeRequests {
   /** What the server can tell apart by itself; `undefined` for one that cannot. */
   idle: string[] | undefined;
   leave: LeaveTaking | undefined;
+  /** How long a look takes. */
+  looking: Promise<void> = Promise.resolve();
 
   add(...keys: string[]): void {
     for (const key of keys) this.open_.set(key, this.clock.now());
@@ -53,8 +57,13 @@ class FakeServer implements NativeConnections, NativeRequests {
     return socket;
   }
 
-  look(): OpenConnection[] {
-    return [...this.open_.keys()].map((key, fd) => ({ fd, key }));
+  now(): SeenConnections {
+    return { open: [...this.open_.keys()].map((key, fd) => ({ fd, key })), over: 0 };
+  }
+  async look(): Promise<SeenConnections> {
+    const seen = this.now();
+    await this.looking;
+    return seen;
   }
   quietMs({ key }: OpenConnection): number {
     return this.clock.now() - (this.open_.get(key) as number);
@@ -111,6 +120,7 @@ test("clients are told one after the other over the spread, and those that are t
   const server = new FakeServer();
   server.add("a", "b", "c", "d");
   const running = drain(server);
+  await server.clock.advance(0);
   const keys = ["a", "b", "c", "d"];
   const told = (): string[] => keys.filter((key) => server.ask(key));
   assert.deepEqual(told(), ["a"]);
@@ -160,6 +170,7 @@ test("a client that was told and stays is closed: one that is silent soon, one t
   const server = new FakeServer();
   server.add("silent", "deaf");
   drain(server, { spreadMs: 0 });
+  await server.clock.advance(0);
   assert.equal(server.ask("silent"), true);
   for (let ms = 0; ms < 4500; ms += 500) {
     assert.equal(server.ask("deaf"), true);
@@ -178,6 +189,7 @@ test("while requests are answered on connections that are not known, only those 
   server.add("old", "new");
   server.unknown = 1;
   const running = drain(server, { spreadMs: 60_000 });
+  await server.clock.advance(0);
   server.ask("new");
   await server.clock.advance(12_000);
   assert.deepEqual([...server.open_.keys()], ["old"]);
@@ -263,4 +275,44 @@ test("a connection that turns up after the drain has begun is drained too", asyn
   assert.equal(server.open_.size, 1);
   await server.clock.advance(1200);
   assert.equal((await running.report).closedIdle, 1);
+});
+
+test("until the first look is over the drain goes on, and clients are told", async () => {
+  const server = new FakeServer();
+  server.add("a");
+  let looked = () => {};
+  server.looking = new Promise((resolve) => looked = resolve);
+  const running = drain(server, { spreadMs: 0 });
+  let isOver = false;
+  running.report.then(() => isOver = true);
+  await server.clock.advance(10_000);
+  assert.equal(server.ask("a"), true);
+  assert.equal(isOver, false);
+  looked();
+  await server.clock.advance(1000);
+  assert.deepEqual([...server.open_.keys()], ["a"], "its grace begins when it is seen");
+  await server.clock.advance(5000);
+  const { connections, closedIdle } = await running.report;
+  assert.deepEqual({ connections, closedIdle }, { connections: 1, closedIdle: 1 });
+});
+
+test("a look of a drain that came to nothing tells the next drain nothing", async () => {
+  const server = new FakeServer();
+  server.add("a");
+  let looked = () => {};
+  server.looking = new Promise((resolve) => looked = resolve);
+  const drainable = watchRequests(server, server);
+  const pause = runPause([{ identity: "a", drainable }], PLAN, server.clock, Promise.resolve());
+  await server.clock.advance(100);
+  pause.end();
+  server.looking = Promise.resolve();
+  server.add("b");
+  const running = runDrain([{ identity: "a", drainable }], PLAN, server.clock);
+  await server.clock.advance(0);
+  looked();
+  await server.clock.advance(100);
+  assert.equal(running.progress().connections, 2);
+  await server.clock.advance(6000);
+  const { connections, closedIdle } = await running.report;
+  assert.deepEqual({ connections, closedIdle }, { connections: 2, closedIdle: 2 });
 });

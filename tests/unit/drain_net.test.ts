@@ -121,6 +121,7 @@ test("counted connections are looked at again and again, and cut at the deadline
   let cuts = 0;
   const counted = {
     connections: () => open,
+    count: () => Promise.resolve(open),
     cut() {
       cuts += 1;
       return open;

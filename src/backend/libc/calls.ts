@@ -10,8 +10,10 @@ import { encodeName } from "./socket_name.ts";
 import { type Libc, LibcError, type SocketInfo, type SocketName } from "./libc.ts";
 import type { Platform, Symbols } from "./platform.ts";
 
-// How many closed numbers in a row are taken for the end of the open ones.
+// How many closed numbers in a row are taken for the end of the open ones where the kernel does not tell it.
 const MAX_GAP = 1024;
+/** How many numbers one call asks for: to ask for each alone, or to read the folder of all, takes ten times as long. */
+const ASKED_AT_ONCE = 256;
 const F_GETFD = 1;
 const F_SETFD = 2;
 const F_GETFL = 3;
@@ -31,6 +33,7 @@ const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const POLLIN = 1;
 const POLLOUT = 4;
+const POLLNVAL = 0x20;
 /** In `struct tcp_info`: what is sent and not acknowledged, and how long ago data was sent and received. */
 const TCP_UNACKED = 24;
 const TCP_LAST_SENT = 44;
@@ -57,18 +60,6 @@ function errnoNames(): ReadonlyMap<number, string> {
 
 function cString(text: string): Uint8Array {
   return encoder.encode(text + "\0");
-}
-
-/** The number that a C string spells, for `"."` and the like `undefined`. Many are read, so no text is made. */
-function decimal(bytes: Uint8Array): number | undefined {
-  let value = 0;
-  let i = 0;
-  for (; i < bytes.length && bytes[i] !== 0; i++) {
-    const digit = (bytes[i] ?? 0) - 48;
-    if (digit < 0 || digit > 9) return undefined;
-    value = value * 10 + digit;
-  }
-  return i === 0 ? undefined : value;
 }
 
 interface Int32 {
@@ -205,9 +196,18 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
       : Math.min(rawLength.get(), SOCKADDR_SIZE);
   }
 
-  function decodeRaw(length: number): SocketName {
+  function rawFamily(): SocketInfo["family"] {
     const number = layout.sockaddrHasLength ? rawView.getUint8(1) : rawView.getUint16(0, true);
-    return decodeName(rawName.subarray(0, length), familyName(number) ?? "unix");
+    return familyName(number) ?? "unix";
+  }
+
+  function rawPath(length: number): string {
+    const name = decodeRaw(length);
+    return "path" in name ? name.path : "";
+  }
+
+  function decodeRaw(length: number): SocketName {
+    return decodeName(rawName.subarray(0, length), rawFamily());
   }
 
   function readBytes(path: string): Uint8Array {
@@ -260,13 +260,35 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
     }
   }
 
-  function triedFds(): number[] {
-    const fds: number[] = [];
-    // The limit may have been lowered while higher numbers were in use, so a gap is not the end.
-    for (let fd = 0; fd < Math.max(MAX_GAP, (fds.at(-1) ?? 0) + MAX_GAP); fd++) {
-      if (libc.isOpen(fd)) fds.push(fd);
+  // struct pollfd: the number, what is waited for, what is there.
+  const asked = new Int32Array(2 * ASKED_AT_ONCE);
+  const askedBytes = new Uint8Array(asked.buffer);
+
+  /** Adds the numbers from `first` on that are open, as many as one call asks for. */
+  function addOpen(fds: number[], first: number): void {
+    for (let i = 0; i < ASKED_AT_ONCE; i++) {
+      asked[2 * i] = first + i;
+      asked[2 * i + 1] = 0;
     }
-    return fds;
+    // It takes no more than the limit of open ones allows, and on macOS no devices; then each is asked alone.
+    const isTold = os === "linux" && symbols.poll(askedBytes, ASKED_AT_ONCE, 0) >= 0;
+    for (let i = 0; i < ASKED_AT_ONCE; i++) {
+      const isOpen = isTold
+        ? ((asked[2 * i + 1] as number) >>> 16 & POLLNVAL) === 0
+        : libc.isOpen(first + i);
+      if (isOpen) fds.push(first + i);
+    }
+  }
+
+  /** How many numbers the kernel has room for in this process; no open one is beyond. */
+  function tableSize(): number | undefined {
+    if (os !== "linux") return undefined;
+    try {
+      const size = /^FDSize:\s*(\d+)$/m.exec(libc.readFile("/proc/self/status"))?.[1];
+      return size === undefined ? undefined : Number(size);
+    } catch {
+      return undefined; // no descriptor is left to read it by
+    }
   }
 
   const libc: Libc = {
@@ -334,21 +356,15 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
       const { bytes, family } = socketName(fd, "getpeername");
       return decodeName(bytes, familyName(family) ?? "unix");
     },
-    connectionAt(fd, at) {
+    ends(fd) {
       if (socketType(fd) !== SOCKET_TYPES.stream) return undefined;
       const length = rawNameOf(fd, "getsockname");
       if (length === 0) return undefined;
-      // The port is at the same place for IPv4 and IPv6, where a path has its first characters.
-      if ("port" in at && rawView.getUint16(2) !== at.port) return undefined;
-      const local = decodeRaw(length);
-      const isHere = "path" in at
-        ? "path" in local && local.path === at.path
-        : "port" in local && local.port === at.port;
-      if (!isHere) return undefined;
+      // The port is at the same place for IPv4 and IPv6; no text is made of the address, which nobody asks for.
+      const place = rawFamily() === "unix" ? rawPath(length) : rawView.getUint16(2);
       const other = rawNameOf(fd, "getpeername");
-      return other === 0 ? null : decodeRaw(other);
+      return { place, peer: other === 0 ? null : decodeRaw(other) };
     },
-    peerBytes: (fd, into) => rawNameOf(fd, "getpeername", into),
     quietMs(fd) {
       if (constants.TCP_INFO === undefined) return undefined;
       const info = new Uint8Array(TCP_INFO_SIZE);
@@ -414,33 +430,12 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
       check(symbols.listen(fd, backlog), "listen", fd);
     },
     openFds() {
-      const folder = symbols.opendir(cString(platform.fdFolder));
-      if (folder === 0) {
-        const code = lastError();
-        // None is left for the folder: every number up to the limit is in use, so they are tried one by one.
-        if (code === "EMFILE" || code === "ENFILE") return triedFds();
-        throw new LibcError(code, "opendir", platform.fdFolder);
-      }
-      const own = symbols.dirfd(folder);
       const fds: number[] = [];
-      const head = new Uint8Array(layout.dirent.name);
-      const headView = new DataView(head.buffer);
-      const name = new Uint8Array(256);
-      try {
-        for (;;) {
-          const entry = symbols.readdir(folder);
-          if (entry === 0) break;
-          // Only d_reclen bytes belong to the entry; copying more could run off the mapped memory.
-          symbols.memcpy(head, entry, head.length);
-          const length = headView.getUint16(layout.dirent.reclen, true) - head.length;
-          symbols.memcpy(name, entry + head.length, Math.min(length, name.length));
-          const fd = decimal(name);
-          if (fd !== undefined && fd !== own) fds.push(fd);
-        }
-      } finally {
-        symbols.closedir(folder);
-      }
-      return fds.sort((a, b) => a - b);
+      const size = tableSize();
+      // The limit may have been lowered while higher numbers were in use, so a gap is not the end.
+      const end = () => size ?? (fds.at(-1) ?? 0) + MAX_GAP;
+      for (let first = 0; first < end(); first += ASKED_AT_ONCE) addOpen(fds, first);
+      return fds;
     },
     readFile: (path) => decoder.decode(readBytes(path)),
     readLink(path) {

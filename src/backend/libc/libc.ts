@@ -30,6 +30,14 @@ export interface SocketInfo {
   readonly v6Only?: boolean;
 }
 
+/** A stream socket from outside. */
+export interface SocketEnds {
+  /** The port or path at which it is bound. */
+  readonly place: number | string;
+  /** Its other end; `null` where it has none: it listens, or the connection is over. */
+  readonly peer: SocketName | null;
+}
+
 /** One registration in an epoll instance, as `epoll_ctl(2)` takes it. */
 export interface EpollEvent {
   /** Event mask. */
@@ -64,18 +72,8 @@ export interface Libc {
   socket(fd: number): SocketInfo | undefined;
   /** Address of the other end of a connected socket (getpeername(2)). */
   peer(fd: number): SocketName;
-  /**
-   * The other end of a stream socket that is bound where `at` says (port, or path): its address, or `null` where it has
-   * none (it listens, or the connection is over); `undefined` for every other descriptor. Asked of thousands: three calls.
-   */
-  connectionAt(fd: number, at: SocketName): SocketName | null | undefined;
-  /**
-   * The same address as the kernel writes it (`struct sockaddr`), to be compared: one call.
-   *
-   * @param into At least 128 bytes.
-   * @returns How many bytes were written; 0 when the socket is not connected, or it is none.
-   */
-  peerBytes(fd: number, into: Uint8Array): number;
+  /** Both ends of a stream socket; `undefined` for every other descriptor. Asked of thousands: three calls. */
+  ends(fd: number): SocketEnds | undefined;
   /** For how many milliseconds nothing was sent or received on a TCP connection; `undefined` where that is unknown. */
   quietMs(fd: number): number | undefined;
   /** Whether bytes wait to be read, or the other side has ended it (poll(2)). */
@@ -88,7 +86,7 @@ export interface Libc {
   bind(fd: number, name: SocketName): void;
   /** Makes a socket listen. */
   listen(fd: number, backlog: number): void;
-  /** All open descriptors, without the one that was needed to find out. */
+  /** All open descriptors, in order; those that name a file without opening it (`O_PATH`) may be missing. */
   openFds(): number[];
   /** Content of a small text file, also in `/proc`. */
   readFile(path: string): string;

@@ -56,14 +56,6 @@ export interface Symbols {
   poll(fds: Uint8Array, count: number, timeoutMs: number): number;
   /** `readlink(2)`. */
   readlink(path: Uint8Array, to: Uint8Array, length: number): number;
-  /** `opendir(3)`; the address of the stream. */
-  opendir(path: Uint8Array): number;
-  /** `readdir(3)`; the address of the entry. */
-  readdir(directory: number): number;
-  /** `closedir(3)`. */
-  closedir(directory: number): number;
-  /** `dirfd(3)`. */
-  dirfd(directory: number): number;
   /** `socket(2)`. */
   socket(family: number, type: number, protocol: number): number;
   /** `bind(2)`. */
@@ -140,8 +132,6 @@ export interface Constants {
 
 /** Where things are in the structures of the platform. */
 export interface Layout {
-  /** `struct dirent`: offset of `d_reclen` and of `d_name`. */
-  readonly dirent: { readonly reclen: number; readonly name: number };
   /** `struct sockaddr` begins with a length byte (BSD), the family is one byte. */
   readonly sockaddrHasLength: boolean;
   /** `struct epoll_event`: its size and the offset of `data`; packed on x86-64 only (epoll_ctl(2)). */
@@ -160,8 +150,6 @@ export interface Platform {
   readonly constants: Constants;
   /** Its structures. */
   readonly layout: Layout;
-  /** Folder with one entry per open descriptor. */
-  readonly fdFolder: string;
   /**
    * Values to put between `fcntl`'s second argument and its third.
    *
@@ -226,8 +214,6 @@ export function platform(os: string, arch: string): Platform | undefined {
   const linux = os === "linux";
   const fcntlPadding = !linux && arch === "arm64" ? [0, 0, 0, 0, 0, 0] : [];
   const cpu = arch === "x64" ? "x86_64" : "aarch64";
-  // On Intel the plain names are those of the 32-bit inode era.
-  const inode64 = !linux && arch === "x64" ? "$INODE64" : "";
   return {
     os,
     libraries: linux
@@ -258,10 +244,6 @@ export function platform(os: string, arch: string): Platform | undefined {
       write: prototype("write", ["int", "buffer", "size"], "ssize"),
       poll: prototype("poll", ["buffer", "size", "int"], "int"),
       readlink: prototype("readlink", ["buffer", "buffer", "size"], "ssize"),
-      opendir: prototype(`opendir${inode64}`, ["buffer"], "address"),
-      readdir: prototype(`readdir${inode64}`, ["address"], "address"),
-      closedir: prototype("closedir", ["address"], "int"),
-      dirfd: prototype("dirfd", ["address"], "int"),
       socket: prototype("socket", ["int", "int", "int"], "int"),
       bind: prototype("bind", ["int", "buffer", "int"], "int"),
       connect: prototype("connect", ["int", "buffer", "int"], "int"),
@@ -278,11 +260,9 @@ export function platform(os: string, arch: string): Platform | undefined {
     },
     constants: linux ? linuxConstants : darwinConstants,
     layout: {
-      dirent: linux ? { reclen: 16, name: 19 } : { reclen: 16, name: 21 },
       sockaddrHasLength: !linux,
       epollEvent: arch === "x64" ? { size: 12, data: 4 } : { size: 16, data: 8 },
     },
-    fdFolder: linux ? "/proc/self/fd" : "/dev/fd",
     fcntlPadding,
   };
 }

@@ -217,14 +217,17 @@ export function unregister(libc: Libc, fd: number): Paused {
 }
 
 /**
- * Takes a socket out of every epoll instance for good. Does not read what is registered, which takes the longer the more
+ * Takes a socket out of the event loop for good. Does not read what is registered, which takes the longer the more
  * sockets there are.
  *
  * @param libc The C library.
  * @param fd The socket.
  */
 export function forget(libc: Libc, fd: number): void {
-  inEpolls(libc, (epolls) => epolls.filter((epoll) => deleted(libc, epoll, fd)));
+  // An event loop is older than its sockets: it is found among the first numbers.
+  for (const epoll of libc.openFds()) {
+    if (libc.epollFds([epoll]).length > 0 && deleted(libc, epoll, fd)) return;
+  }
 }
 
 function deleted(libc: Libc, epoll: number, fd: number): boolean {
