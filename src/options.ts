@@ -83,7 +83,8 @@ export interface UpgraderOptions extends CommandOptions {
    */
   readonly drainSpreadMs?: number;
   /**
-   * Over how many milliseconds WebSockets are closed, with code 1012 ("service restart").
+   * Over how many milliseconds WebSockets get their turn: each is closed behind the next message of the server, with code
+   * 1012 ("service restart"), or when nothing is said for a second, at the latest two seconds after its turn.
    *
    * @default {drainSpreadMs}
    */

@@ -1,6 +1,9 @@
 /**
  * WebSocket clients that count every message: text out, the same text back, next one. Raw sockets, no retries.
  *
+ * They look at all that has come with one read before they send the next message, as a program does that awaits its answers:
+ * one that sends in the very handler of an answer does so before it knows of a close frame right behind it.
+ *
  * @module
  */
 
@@ -165,14 +168,17 @@ class Client {
       this.#open = true;
       this.#send();
     }
-    for (;;) {
+    // What comes behind a close frame does not count: no client reads it (RFC 6455, 5.5.1).
+    let isAnswered = false;
+    while (this.#closeCode === undefined) {
       const frame = parseFrame(this.#received);
-      if (frame === undefined) return;
+      if (frame === undefined) break;
       this.#received = this.#received.subarray(frame.length);
-      if (frame.opcode === 1) this.#echo(frame.payload.toString());
+      if (frame.opcode === 1) isAnswered = this.#isEcho(frame.payload.toString());
       else if (frame.opcode === 8) this.#goodbye(frame.payload);
       else if (frame.opcode === 9) this.#socket?.write(frameOf(10, frame.payload));
     }
+    if (isAnswered && this.#closeCode === undefined) this.#next();
   }
 
   #send(): void {
@@ -184,15 +190,19 @@ class Client {
     this.#socket?.write(frameOf(1, Buffer.from(text)));
   }
 
-  #echo(text: string): void {
+  #isEcho(text: string): boolean {
     const pending = this.#pending;
     if (pending === undefined || pending.text !== text) {
-      return void this.#socket?.destroy(new Error("wrong echo"));
+      this.#socket?.destroy(new Error("wrong echo"));
+      return false;
     }
     this.#pending = undefined;
     clearTimeout(this.#timer);
     this.#load.answered(pending.window, performance.now() - pending.begunMs);
-    if (this.#closeCode !== undefined) return;
+    return true;
+  }
+
+  #next(): void {
     const { thinkMs } = this.#load.options;
     if (this.#load.stopping) this.stop();
     else if (thinkMs === 0) this.#send();

@@ -20,7 +20,7 @@ export function peersSection({ peers }: Results): string {
     `${clients["post"]} that POST a body and compare the echo, ${
       clients["webSocket"]
     } WebSockets (not nginx, which ` +
-    "has no handler for them), and a prober that opens a connection every 5 ms; none retries. A connection that the client " +
+    "has no handler for them; an answer behind a close frame does not count), and a prober that opens a connection every 5 ms; none retries. A connection that the client " +
     "has seen closed before it writes is no loss. Each run first saturates the server and flips it, then paces the clients " +
     `(${peers.thinkMs} ms between requests) and flips it again. One process or worker everywhere; two by nature for the ` +
     "time of the flip.",
@@ -132,9 +132,7 @@ const MEASURES: readonly Measure[] = [
     what: "WebSocket messages lost per flip, saturated",
     of: ({ messagesPerFlip }) => messagesPerFlip.median,
     format: short,
-    why:
-      "a message that crosses the server's close frame is not delivered any more by Bun's and Deno's own WebSockets, and " +
-      "Deno often ends such a connection without a close frame (both tried without this library); with `ws` it is answered",
+    why: "none should be: this is a defect",
   },
   {
     what: "p99 at the flip / steady",

@@ -8,6 +8,7 @@
  */
 
 import { connectionKey } from "./connections.ts";
+import { instead } from "./instead.ts";
 import type { LeaveTaking, NativeRequests, NativeWebSocket, OpenRequests } from "./native.ts";
 import { type Caught, ServeHook } from "./serve_hooks.ts";
 
@@ -18,8 +19,13 @@ type Route = Handler | Response | Record<string, unknown> | false;
 /** What is used of a `ServerWebSocket`. */
 interface BunWebSocket {
   readonly readyState: number;
+  cork<T>(write: () => T): T;
+  isSubscribed(topic: string): boolean;
   close(code: number, reason: string): void;
 }
+
+/** How a message is sent on it. */
+const SENDS = ["send", "sendText", "sendBinary"] as const;
 
 interface WebSocketHandlers {
   readonly open?: Handler;
@@ -40,6 +46,7 @@ interface BunServer {
   readonly pendingWebSockets: number;
   requestIP(request: Request): { readonly address: string; readonly port: number } | null;
   upgrade(request: Request, ...rest: unknown[]): boolean;
+  publish(topic: string, ...rest: unknown[]): number;
   /** Since Bun 1.4. */
   closeIdleConnections?(): number;
   reload(options: BunOptions): unknown;
@@ -47,6 +54,8 @@ interface BunServer {
 
 class BunRequests implements NativeRequests {
   readonly #sockets = new Map<BunWebSocket, string | undefined>();
+  /** Those on which the next message is waited for. */
+  readonly #armed = new Map<BunWebSocket, () => void>();
   /** Requests that came since the drain began, and whose they are. */
   #known = new Map<Request, string>();
   #options: BunOptions;
@@ -75,12 +84,19 @@ class BunRequests implements NativeRequests {
   /** The server has been started. */
   attach(server: BunServer): void {
     this.#server = server;
-    const { reload, upgrade } = server;
+    const { reload, upgrade, publish } = server;
     this.#reload = reload.bind(server);
     // The application may exchange its handlers at any time.
     server.reload = (options) => {
       this.#options = { ...this.#options, ...options };
       return this.#reload?.(this.#leave === undefined ? this.options : this.#wrapped(this.#leave));
+    };
+    server.publish = (topic, ...rest) => {
+      const subscribers = [...this.#armed.keys()].filter((socket) => socket.isSubscribed(topic));
+      const published = publish.call(server, topic, ...rest);
+      // Bun holds it back until something else is sent.
+      for (const socket of subscribers) socket.cork(() => this.#spoken(socket));
+      return published;
     };
     server.upgrade = (request, ...rest) => {
       this.#upgrading = this.#keyOf(request);
@@ -139,8 +155,11 @@ class BunRequests implements NativeRequests {
       yield {
         id: socket,
         key,
+        sendsApart: false,
+        onNextMessage: (then) => this.#onNextMessage(socket, then),
         close: (code, reason) => {
           this.#sockets.delete(socket);
+          this.#armed.delete(socket);
           socket.close(code, reason);
         },
         get isOpen() {
@@ -148,6 +167,25 @@ class BunRequests implements NativeRequests {
         },
       };
     }
+  }
+
+  /** What is sent within `cork` leaves with one call; in a handler of messages everything is. */
+  #onNextMessage(socket: BunWebSocket, then: () => void): void {
+    this.#armed.set(socket, then);
+    instead(socket as never, SENDS, (send) =>
+      socket.cork(() => {
+        const sent = send();
+        // 0: dropped, the application may try again. Less: it waits in Bun's buffer, and so will what follows.
+        if (sent === 0) this.#onNextMessage(socket, then);
+        else this.#spoken(socket);
+        return sent;
+      }));
+  }
+
+  #spoken(socket: BunWebSocket): void {
+    const then = this.#armed.get(socket);
+    this.#armed.delete(socket);
+    then?.();
   }
 
   closeIdle(): void {

@@ -125,6 +125,7 @@ export function openConnections(libc: Libc, kernel: SocketName): NativeConnectio
     now: () => walk.now().get(here) ?? NONE,
     look: async () => (await walk.next()).get(here) ?? NONE,
     quietMs: ({ fd, key }) => key.startsWith("descriptor") ? undefined : libc.quietMs(fd),
+    hold: ({ fd }, on) => void asked(() => libc.setCork(fd, on)),
     hasUnread: ({ fd }) => asked(() => libc.isReadable(fd)) ?? true,
     close({ fd, key }) {
       // The number may be another connection's by now.

@@ -8,6 +8,7 @@
  */
 
 import { connectionKey } from "./connections.ts";
+import { instead } from "./instead.ts";
 import type { LeaveTaking, NativeRequests, NativeWebSocket, OpenRequests } from "./native.ts";
 import { type Caught, ServeHook } from "./serve_hooks.ts";
 
@@ -120,6 +121,13 @@ class DenoRequests implements NativeRequests {
       yield {
         id: socket,
         key,
+        sendsApart: true,
+        onNextMessage: (then) => {
+          instead(socket as never, ["send"], (send) => {
+            send();
+            then();
+          });
+        },
         close: (code, reason) => {
           this.#sockets.delete(socket);
           socket.close(code, reason);

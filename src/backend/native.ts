@@ -35,6 +35,8 @@ export interface NativeConnections {
   look(): Promise<SeenConnections>;
   /** For how many milliseconds nothing was sent or received; `undefined` where nobody knows (Unix sockets). */
   quietMs(connection: OpenConnection): number | undefined;
+  /** Holds back what is less than a packet, for 200 ms at the longest, or sends it; TCP only. */
+  hold(connection: OpenConnection, on: boolean): void;
   /** Whether something has arrived that was not read yet. */
   hasUnread(connection: OpenConnection): boolean;
   /** Closes a connection. */
@@ -47,6 +49,10 @@ export interface NativeWebSocket {
   readonly id: object;
   /** Of its connection, where that is known. */
   readonly key: string | undefined;
+  /** Calls `then` once, right behind the next message that the server sends on it. */
+  onNextMessage(then: () => void): void;
+  /** Whether a message and what follows it leave one by one, and not with one call. */
+  readonly sendsApart: boolean;
   /** Begins the closing handshake (RFC 6455, 7.1.2); from then on its connection counts as answered. */
   close(code: number, reason: string): void;
   /** Whether nobody has begun that yet. */

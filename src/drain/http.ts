@@ -84,6 +84,8 @@ export class HttpDrain implements Drainable {
   readonly #connections = new Map<Connection, Tracked>();
   #clock: Clock | undefined;
   #plan: DrainPlan | undefined;
+  /** When what is left is cut. */
+  #end = 0;
   #served = 0;
   #closedIdle = 0;
   #closedPolitely = 0;
@@ -200,10 +202,10 @@ export class HttpDrain implements Drainable {
     tracked.upgraded = true;
     if (event !== "upgrade" || request.headers?.upgrade?.toLowerCase() !== "websocket") return;
     tracked.webSocket = new WebSocketFarewell(request.socket);
-    if (this.#plan !== undefined && this.#clock !== undefined) {
-      const { spreadMs, webSocketSpreadMs = spreadMs } = this.#plan;
-      tracked.webSocket.say(this.#clock, webSocketSpreadMs, this.#plan.idleGraceMs);
-    }
+    if (this.#plan === undefined || this.#clock === undefined) return;
+    const { spreadMs, webSocketSpreadMs = spreadMs, idleGraceMs } = this.#plan;
+    const timeLeftMs = this.#end - this.#clock.now();
+    tracked.webSocket.say(this.#clock, webSocketSpreadMs, idleGraceMs, timeLeftMs);
   }
 
   connections(): number {
@@ -217,6 +219,7 @@ export class HttpDrain implements Drainable {
     this.#closedIdle = 0;
     this.#closedPolitely = 0;
     const began = clock.now();
+    this.#end = began + plan.timeoutMs;
     // Evenly over the spread, in the order in which the clients came. Whatever is dear waits for the portions of the sweep.
     const step = plan.spreadMs / Math.max(1, this.#connections.size);
     const webSockets: WebSocketFarewell[] = [];
@@ -229,7 +232,9 @@ export class HttpDrain implements Drainable {
       if (tracked.webSocket !== undefined) webSockets.push(tracked.webSocket);
     });
     const pause = (plan.webSocketSpreadMs ?? plan.spreadMs) / Math.max(1, webSockets.length);
-    webSockets.forEach((one, index) => one.say(clock, pause * index, plan.idleGraceMs));
+    webSockets.forEach((one, index) =>
+      one.say(clock, pause * index, plan.idleGraceMs, plan.timeoutMs)
+    );
     this.#sweep();
   }
 
@@ -238,6 +243,7 @@ export class HttpDrain implements Drainable {
     this.#plan = undefined;
     for (const [connection, tracked] of this.#connections) {
       tracked.due = false;
+      tracked.webSocket?.keep();
       // Its client knows already: nothing is served on it any more.
       if (tracked.ending) clock.after(LINGER_MS, () => connection.destroy());
     }

@@ -19,6 +19,7 @@ import type {
 } from "../backend/native.ts";
 import type { Drainable, DrainCounts, DrainPlan } from "./drain.ts";
 import { closing } from "./goodbye.ts";
+import { closeBehindMessage } from "./last_message.ts";
 import { lookUntilNone, pause } from "./looking.ts";
 
 /** One connection. */
@@ -44,6 +45,9 @@ const LINGER_MS = 1_000;
 // Closing thousands of idle connections is done in portions, between which the event loop turns.
 const PORTION = 200;
 const PAUSE_MS = 10;
+// Deno writes message and close frame in this turn of the event loop and the next, as strace has shown. Between the two the
+// client could send its next message.
+const HOLD_TURNS = 4;
 /** Close code "service restart" (IANA's WebSocket close code registry). */
 const SERVICE_RESTART = 1012;
 
@@ -102,6 +106,7 @@ class RequestsDrain implements Drainable {
     this.#requests.end();
     this.#tracked.clear();
     this.#swept.clear();
+    this.#toldSockets.clear();
   }
 
   #track(connection: OpenConnection, turn: number): void {
@@ -144,8 +149,43 @@ class RequestsDrain implements Drainable {
   }
 
   #tellWebSocket(socket: NativeWebSocket): void {
-    if (!socket.isOpen) return;
-    const tracked = socket.key === undefined ? undefined : this.#tracked.get(socket.key);
+    const clock = this.#clock as Clock;
+    const tracked = () => socket.key === undefined ? undefined : this.#tracked.get(socket.key);
+    const isCurrent = () => this.#clock === clock;
+    closeBehindMessage(
+      {
+        // Unless the drain that this is a part of came to nothing.
+        get isOpen() {
+          return socket.isOpen && isCurrent();
+        },
+        quietMs: () => {
+          const { connection } = tracked() ?? {};
+          return connection && this.#sockets.quietMs(connection);
+        },
+        onNextMessage: (then) =>
+          socket.onNextMessage(() => {
+            const { connection } = tracked() ?? {};
+            const isApart = socket.sendsApart && isCurrent();
+            if (connection !== undefined && isApart) this.#holdTogether(connection, clock);
+            then();
+          }),
+        close: () => this.#closeWebSocket(socket, tracked()),
+      },
+      clock,
+      this.#began + (this.#plan as DrainPlan).timeoutMs - clock.now(),
+    );
+  }
+
+  #holdTogether(connection: OpenConnection, clock: Clock): void {
+    this.#sockets.hold(connection, true);
+    const release = (turns: number) => {
+      if (turns === 0) this.#sockets.hold(connection, false);
+      else clock.after(0, () => release(turns - 1));
+    };
+    release(HOLD_TURNS);
+  }
+
+  #closeWebSocket(socket: NativeWebSocket, tracked: Tracked | undefined): void {
     if (tracked === undefined) this.#toldUnknown += 1;
     else {
       tracked.told = (this.#clock as Clock).now();

@@ -9,18 +9,14 @@
  */
 
 import { Buffer } from "node:buffer";
-import process from "node:process";
 import type { Clock } from "../backend/backend.ts";
+import { bunConversation } from "./bun_websocket.ts";
+import { closeBehindMessage, QUIET_MS, unchangedMs } from "./last_message.ts";
 import type { Connection } from "./net.ts";
 
 // FIN and opcode 8, two bytes of payload: 1012.
 const CLOSE: Uint8Array = Uint8Array.of(0x88, 0x02, 0x03, 0xf4);
 
-// Bun's own implementation of "ws" writes past `socket.write`, whole frames at a time; what we write while it holds back
-// a part of one is not sent at all. So there it is written blindly, once the handshake was surely answered, and again
-// while the client does not answer.
-const BLIND: boolean = process.versions["bun"] !== undefined;
-const AGAIN_MS = 1_000;
 // A head longer than that is none of a handshake.
 const MAX_HEAD = 16_384;
 
@@ -31,6 +27,10 @@ export class FrameTracker {
   #answer = "";
   #head: number[] = [];
   #left = 0;
+  #isLast = false;
+
+  /** How many messages were sent whole. */
+  messages = 0;
 
   /** Whether a frame may begin here. */
   get isBetweenFrames(): boolean {
@@ -42,6 +42,11 @@ export class FrameTracker {
     return this.#state === "nothing";
   }
 
+  /** Whether no frame can follow: a close frame was sent, or it is no WebSocket. */
+  get isOver(): boolean {
+    return this.#state === "closed" || this.#state === "unknown";
+  }
+
   /** Takes what is sent next. */
   take(bytes: Uint8Array): void {
     let at = 0;
@@ -50,7 +55,7 @@ export class FrameTracker {
         const skip = Math.min(this.#left, bytes.length - at);
         this.#left -= skip;
         at += skip;
-        if (this.#left === 0) this.#state = "head";
+        if (this.#left === 0) this.#endFrame();
       } else if (this.#state === "head") this.#takeHead(bytes[at++] as number);
       else if (this.#state === "nothing" || this.#state === "answer") {
         this.#takeAnswer(bytes[at++] as number);
@@ -81,9 +86,31 @@ export class FrameTracker {
     if (head.length < 2 + size) return;
     this.#left = size === 0 ? short : head.slice(2).reduce((sum, part) => sum * 256 + part, 0);
     this.#head = [];
-    if (((head[0] as number) & 0x0f) === 8) this.#state = "closed";
+    const first = head[0] as number;
+    const opcode = first & 0x0f;
+    // FIN on anything but a control frame.
+    this.#isLast = first > 127 && opcode < 8;
+    if (opcode === 8) this.#state = "closed";
     else if (this.#left > 0) this.#state = "payload";
+    else this.#endFrame();
   }
+
+  #endFrame(): void {
+    this.#state = "head";
+    if (this.#isLast) this.messages += 1;
+  }
+}
+
+/** A WebSocket, however it is written to. */
+export interface Conversation {
+  /** Whether it can still be closed. */
+  readonly isOpen: boolean;
+  /** Grows when the client says something. */
+  readonly heard: number;
+  /** Calls `then` once, right behind the next message that the server sends. */
+  onNextMessage(then: () => void): void;
+  /** Sends a close frame as soon as one may be sent; then calls `sent`. */
+  close(sent: () => void): void;
 }
 
 type Write = (chunk: Uint8Array | string, ...rest: unknown[]) => unknown;
@@ -95,25 +122,56 @@ export class WebSocketFarewell {
   readonly #connection: Connection;
   readonly #write: Write;
   readonly #tracker = new FrameTracker();
-  readonly #made = performance.now();
-  #wanted = false;
-  #sent: (() => void) | undefined;
+  /** What passes through the connection. */
+  readonly #conversation: Conversation;
+  /** Our close frame has passed through the connection. */
+  #isClosed = false;
+  /** Of the drain. */
+  #clock: Clock | undefined;
+  /** Called behind the next message. */
+  #then: (() => void) | undefined;
+  /** Called behind the next frame. */
+  #soon: (() => void) | undefined;
 
   /** To be made before the server has answered the handshake. */
   constructor(connection: Connection) {
     this.#connection = connection;
+    const tracker = this.#tracker;
+    const isOpen = () => !this.told && !tracker.isOver && !connection.destroyed;
+    this.#conversation = {
+      get isOpen() {
+        return isOpen();
+      },
+      get heard() {
+        return connection.bytesRead ?? 0;
+      },
+      onNextMessage: (then) => this.#then = then,
+      close: (sent) => {
+        const send = () => {
+          this.#isClosed = true;
+          this.#write(CLOSE);
+          sent();
+        };
+        if (tracker.isBetweenFrames) send();
+        else this.#soon = send;
+      },
+    };
     const write = connection.write as Write;
     this.#write = (...args) => write.apply(connection, args);
     connection.write = (chunk: Uint8Array | string, ...rest: unknown[]) => {
+      // Nothing follows a close frame (RFC 6455, 5.5.1); clients take it for an error.
+      if (this.#isClosed) return dropped(rest);
+      const { messages } = tracker;
       const encoding = typeof rest[0] === "string" ? rest[0] as BufferEncoding : "utf8";
-      this.#tracker.take(typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk);
+      tracker.take(typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk);
       // Libraries write head and payload of a frame one after the other.
-      if (!this.#wanted || !this.#tracker.isBetweenFrames) return this.#write(chunk, ...rest);
+      const then = this.#soon ?? (tracker.messages > messages ? this.#then : undefined);
+      if (then === undefined || !tracker.isBetweenFrames) return this.#write(chunk, ...rest);
       // With one system call: between two, the client could send its next message, which nobody would answer.
       connection.cork?.();
       try {
         const more = this.#write(chunk, ...rest);
-        this.#tell();
+        then();
         return more;
       } finally {
         connection.uncork?.();
@@ -121,31 +179,47 @@ export class WebSocketFarewell {
     };
   }
 
-  /** Sends the close frame after `wait`, as soon as one may be sent; ends a connection whose client does not react. */
-  say(clock: Clock, wait: number, graceMs: number): void {
-    clock.after(wait, () => {
-      this.#sent = () => this.#expectAnswer(clock, graceMs);
-      this.#wanted = true;
-      if (this.#tracker.isBetweenFrames) this.#tell();
-      else if (BLIND) {
-        const age = performance.now() - this.#made;
-        clock.after(Math.max(0, AGAIN_MS - age), () => this.#tellBlindly(clock));
+  /**
+   * Closes it when its turn has come, behind a message; ends a connection whose client does not react.
+   *
+   * @param waitMs Until its turn.
+   * @param timeLeftMs Until it is cut.
+   */
+  say(clock: Clock, waitMs: number, graceMs: number, timeLeftMs: number): void {
+    this.#clock = clock;
+    clock.after(waitMs, () => {
+      const leftMs = timeLeftMs - waitMs;
+      const conversation = bunConversation(this.#connection) ?? this.#conversation;
+      // The handshake may take its time.
+      if (this.#tracker.isSilent && conversation === this.#conversation) {
+        if (!this.#connection.destroyed) this.say(clock, QUIET_MS, graceMs, leftMs);
+        return;
       }
+      const isOpen = () => conversation.isOpen && this.#clock === clock;
+      closeBehindMessage(
+        {
+          get isOpen() {
+            return isOpen();
+          },
+          quietMs: unchangedMs(clock, () => conversation.heard),
+          onNextMessage: (then) => conversation.onNextMessage(then),
+          close: () =>
+            conversation.close(() => {
+              this.told = true;
+              this.#expectAnswer(clock, graceMs);
+            }),
+        },
+        clock,
+        leftMs,
+      );
     });
   }
 
-  #tell(): void {
-    this.#wanted = false;
-    this.told = true;
-    this.#write(CLOSE);
-    this.#sent?.();
-  }
-
-  #tellBlindly(clock: Clock): void {
-    if (!this.#tracker.isSilent || this.#connection.destroyed) return;
-    if (this.told) this.#write(CLOSE);
-    else this.#tell();
-    clock.after(AGAIN_MS, () => this.#tellBlindly(clock));
+  /** The drain came to nothing: the client is not told. */
+  keep(): void {
+    this.#clock = undefined;
+    this.#then = undefined;
+    this.#soon = undefined;
   }
 
   #expectAnswer(clock: Clock, graceMs: number): void {
@@ -160,4 +234,11 @@ export class WebSocketFarewell {
       clock.after(graceMs, () => this.#connection.destroyed || this.#connection.destroy());
     });
   }
+}
+
+/** What a stream does with what it is given, without doing it. */
+function dropped(rest: readonly unknown[]): boolean {
+  const done = rest.at(-1);
+  if (typeof done === "function") queueMicrotask(() => done());
+  return true;
 }

@@ -51,8 +51,9 @@ export class FakeConnection extends EventEmitter {
   readonly written: (Uint8Array | string)[] = [];
 
   /** As sockets have it. */
-  write(chunk: Uint8Array | string): boolean {
+  write(chunk: Uint8Array | string, done?: () => void): boolean {
     this.written.push(chunk);
+    if (done !== undefined) queueMicrotask(done);
     return true;
   }
 

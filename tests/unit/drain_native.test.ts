@@ -4,6 +4,7 @@ import type {
   LeaveTaking,
   NativeConnections,
   NativeRequests,
+  NativeWebSocket,
   OpenConnection,
   SeenConnections,
 } from "../../src/backend/native.ts";
@@ -19,7 +20,8 @@ class FakeServer implements NativeConnections, NativeRequests {
   readonly open_ = new Map<string, number>();
   readonly unread = new Set<string>();
   readonly answering = new Set<string>();
-  readonly webSockets_: { id: object; key: string; code: number; isOpen: boolean }[] = [];
+  readonly webSockets_: (NativeWebSocket & { readonly key: string })[] = [];
+  readonly held: string[] = [];
   unknown = 0;
   served = 0;
   /** What the server can tell apart by itself; `undefined` for one that cannot. */
@@ -41,13 +43,22 @@ class FakeServer implements NativeConnections, NativeRequests {
     return left.headers.get("connection") === "close";
   }
 
-  webSocket(key: string): { code: number } {
+  webSocket(key: string): { code: number; say(): void } {
     this.add(key);
+    let then = () => {};
     const socket = {
       id: {},
       key,
       code: 0,
       isOpen: true,
+      sendsApart: true,
+      /** The server sends a message. */
+      say: () => {
+        this.open_.set(key, this.clock.now());
+        then();
+        then = () => {};
+      },
+      onNextMessage: (receiver: () => void) => then = receiver,
       close(code: number) {
         socket.code = code;
         socket.isOpen = false;
@@ -68,6 +79,9 @@ class FakeServer implements NativeConnections, NativeRequests {
   quietMs({ key }: OpenConnection): number {
     return this.clock.now() - (this.open_.get(key) as number);
   }
+  hold({ key }: OpenConnection, on: boolean): void {
+    this.held.push(`${key} ${on}`);
+  }
   hasUnread({ key }: OpenConnection): boolean {
     return this.unread.has(key);
   }
@@ -81,8 +95,8 @@ class FakeServer implements NativeConnections, NativeRequests {
   answered(): number {
     return this.served;
   }
-  webSockets(): Iterable<{ id: object; key: string; isOpen: boolean; close(code: number): void }> {
-    return this.webSockets_.filter(({ isOpen }) => isOpen) as never;
+  webSockets(): Iterable<NativeWebSocket> {
+    return this.webSockets_.filter(({ isOpen }) => isOpen);
   }
   closeIdle(): void {
     for (const key of this.idle ?? []) this.open_.delete(key);
@@ -217,9 +231,10 @@ test("where the server knows better which of them are idle, it closes those", as
   assert.deepEqual({ closedIdle, cut }, { closedIdle: 1, cut: 1 });
 });
 
-test("WebSockets are closed with 1012 over their own spread, also those that begin meanwhile", async () => {
+test("WebSockets that are quiet are closed with 1012 over their own spread, also those that begin meanwhile", async () => {
   const server = new FakeServer();
   const [first, second] = [server.webSocket("a"), server.webSocket("b")];
+  await server.clock.advance(1000);
   const running = drain(server, { webSocketSpreadMs: 1000 });
   await server.clock.advance(0);
   assert.deepEqual([first.code, second.code], [1012, 0]);
@@ -233,6 +248,59 @@ test("WebSockets are closed with 1012 over their own spread, also those that beg
   await server.clock.advance(6000);
   const { closedPolitely, cut } = await running.report;
   assert.deepEqual({ closedPolitely, cut }, { closedPolitely: 3, cut: 0 });
+});
+
+test("a WebSocket on which something was said lately is closed behind the server's next message, held together with it", async () => {
+  const server = new FakeServer();
+  const socket = server.webSocket("a");
+  drain(server);
+  // The client goes on asking, and the server takes its time.
+  for (let ms = 0; ms < 1500; ms += 300) {
+    server.open_.set("a", server.clock.now());
+    await server.clock.advance(300);
+    assert.equal(socket.code, 0);
+  }
+  socket.say();
+  assert.equal(socket.code, 1012);
+  assert.deepEqual(server.held, ["a true"]);
+  await server.clock.advance(0);
+  assert.deepEqual(server.held, ["a true", "a false"]);
+});
+
+test("a WebSocket of a server that says nothing is closed after a second of silence, or after two, or half of what is left", async () => {
+  for (
+    const [talking, timeoutMs, ms] of [
+      [false, 30_000, 1000],
+      [true, 30_000, 2000],
+      [true, 3000, 1500],
+    ] as const
+  ) {
+    const server = new FakeServer();
+    const socket = server.webSocket("a");
+    drain(server, { timeoutMs });
+    for (let now = 0; now < ms; now += 100) {
+      assert.equal(socket.code, 0, `after ${now} ms`);
+      if (talking) server.open_.set("a", server.clock.now());
+      await server.clock.advance(100);
+    }
+    assert.equal(socket.code, 1012);
+  }
+});
+
+test("a WebSocket that was waited for stays when the drain comes to nothing, and is told by the next", async () => {
+  const server = new FakeServer();
+  const socket = server.webSocket("a");
+  const drainable = watchRequests(server, server);
+  const pause = runPause([{ identity: "a", drainable }], PLAN, server.clock, Promise.resolve());
+  await server.clock.advance(0);
+  pause.end();
+  socket.say();
+  await server.clock.advance(10_000);
+  assert.equal(socket.code, 0);
+  assert.deepEqual(server.held, []);
+  drainable.begin(PLAN, server.clock, Promise.resolve());
+  await server.clock.advance(0);
+  assert.equal(socket.code, 1012);
 });
 
 test("clients that are not known are told too, and counted", async () => {

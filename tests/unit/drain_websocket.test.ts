@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, test } from "node:test";
-import { type DrainPlan, runDrain } from "../../src/drain/drain.ts";
+import { type Drainable, type DrainPlan, runDrain } from "../../src/drain/drain.ts";
 import { watchHttp } from "../../src/drain/http.ts";
+import { runPause } from "../../src/drain/pause.ts";
 import { FrameTracker } from "../../src/drain/websocket.ts";
 import { type Fake, fakeBackend } from "../../src/testing/mod.ts";
 import type { FakeConnection } from "../support/fake_app.ts";
@@ -30,6 +31,7 @@ function frame(opcode: number, length: number): Buffer {
 
 interface Rig {
   readonly fake: Fake;
+  readonly drainable: Drainable;
   readonly open: (upgrade?: string) => FakeConnection;
   readonly drain: (plan?: Partial<DrainPlan>) => ReturnType<typeof runDrain>;
 }
@@ -41,6 +43,7 @@ function rig(): Rig {
   const drainable = watchHttp(server as never);
   return {
     fake,
+    drainable,
     open: (upgrade = "websocket") => {
       const socket = server.connect();
       server.emit("upgrade", { socket, httpVersionMajor: 1, headers: { upgrade } }, socket);
@@ -70,7 +73,19 @@ describe("the frames that a server writes", () => {
       }
       assert.equal(tracker.isBetweenFrames, true, `pieces of ${piece}`);
       assert.equal(tracker.isSilent, false);
+      assert.equal(tracker.messages, 9);
     }
+  });
+
+  test("make messages: several may make one, and a ping is none", () => {
+    const tracker = new FrameTracker();
+    tracker.take(Buffer.from(ANSWER));
+    const fragment = (first: number) => Buffer.from([first, 1, 0x61]);
+    const counts = [0x01, 0x89, 0x00, 0x80, 0x8a, 0xc1].map((first) => {
+      tracker.take(fragment(first));
+      return tracker.messages;
+    });
+    assert.deepEqual(counts, [0, 0, 0, 1, 1, 2]);
   });
 
   test("end with a close frame", () => {
@@ -103,7 +118,7 @@ describe("a WebSocket", () => {
     socket.write(ANSWER);
     socket.write(frame(1, 5));
     const running = drain();
-    await fake.clock.advance(0);
+    await fake.clock.advance(1000);
     assert.ok(sent(socket).endsWith(GOODBYE));
     socket.destroy();
     const { closedPolitely, closedIdle, cut } = await running.report;
@@ -121,8 +136,67 @@ describe("a WebSocket", () => {
     assert.ok(!sent(socket).endsWith(GOODBYE));
     socket.write(long.subarray(100));
     assert.ok(sent(socket).endsWith(long.subarray(-4).toString("hex") + GOODBYE));
+  });
+
+  test("is closed behind the next message, however the client goes on; nothing else follows the close frame", async () => {
+    const { open, drain, fake } = rig();
+    const socket = open();
+    socket.write(ANSWER);
+    drain();
+    for (let ms = 0; ms < 1800; ms += 300) {
+      socket.bytesRead += 1;
+      await fake.clock.advance(300);
+    }
+    socket.write(frame(9, 1));
+    assert.ok(!sent(socket).includes(GOODBYE), "a ping is no answer");
     socket.write(frame(1, 3));
-    assert.equal(sent(socket).split(GOODBYE).length, 2, "once");
+    assert.ok(sent(socket).endsWith(frame(1, 3).toString("hex") + GOODBYE));
+    await new Promise<void>((resolve) => socket.write(frame(1, 4), resolve));
+    assert.ok(sent(socket).endsWith(GOODBYE));
+  });
+
+  test("of a server that says nothing is closed after a second of silence, or after two, or half of what is left", async () => {
+    for (
+      const [talking, timeoutMs, ms] of [
+        [false, 30_000, 1000],
+        [true, 30_000, 2000],
+        [true, 3000, 1500],
+      ] as const
+    ) {
+      const { open, drain, fake } = rig();
+      const socket = open();
+      socket.write(ANSWER);
+      drain({ timeoutMs });
+      for (let now = 0; now < ms; now += 100) {
+        assert.ok(!sent(socket).includes(GOODBYE), `after ${now} ms`);
+        if (talking) socket.bytesRead += 1;
+        await fake.clock.advance(100);
+      }
+      assert.ok(sent(socket).endsWith(GOODBYE));
+    }
+  });
+
+  test("that was waited for stays when the drain comes to nothing", async () => {
+    const { open, drainable, fake } = rig();
+    const socket = open();
+    socket.write(ANSWER);
+    const named = [{ identity: "tcp:*:80", drainable }];
+    const pause = runPause(named, PLAN, fake.clock, Promise.resolve());
+    await fake.clock.advance(0);
+    pause.end();
+    socket.write(frame(1, 3));
+    await fake.clock.advance(10_000);
+    assert.ok(!sent(socket).includes(GOODBYE));
+  });
+
+  test("whose handshake takes its time is told afterwards", async () => {
+    const { open, drain, fake } = rig();
+    const socket = open();
+    drain();
+    await fake.clock.advance(1500);
+    socket.write(ANSWER);
+    await fake.clock.advance(2000);
+    assert.ok(sent(socket).endsWith(GOODBYE));
   });
 
   test("gets a message and the farewell behind it with one system call", async () => {
@@ -153,7 +227,7 @@ describe("a WebSocket", () => {
     socket.write(Buffer.from([0x81, 4]));
     socket.write("éé");
     drain();
-    await fake.clock.advance(0);
+    await fake.clock.advance(1000);
     assert.ok(sent(socket).endsWith(GOODBYE));
   });
 
@@ -162,6 +236,8 @@ describe("a WebSocket", () => {
     const sockets = Array.from({ length: 4 }, () => open());
     for (const socket of sockets) socket.write(ANSWER);
     drain({ webSocketSpreadMs: 400 });
+    // Whether one is quiet is seen from its turn on.
+    await fake.clock.advance(1000);
     const told: number[] = [];
     for (let now = 0; now < 400; now += 100) {
       await fake.clock.advance(now === 0 ? 0 : 100);
@@ -176,7 +252,7 @@ describe("a WebSocket", () => {
     drain({ webSocketSpreadMs: 400 });
     const late = open();
     late.write(ANSWER);
-    await fake.clock.advance(400);
+    await fake.clock.advance(1400);
     assert.ok(sent(late).endsWith(GOODBYE));
   });
 
@@ -185,6 +261,7 @@ describe("a WebSocket", () => {
     const [silent, sending] = [open(), open()];
     for (const socket of [silent, sending]) socket.write(ANSWER);
     drain({ idleGraceMs: 1000 });
+    await fake.clock.advance(1000);
     await fake.clock.advance(900);
     sending.bytesRead += 1;
     await fake.clock.advance(100);

@@ -506,6 +506,11 @@ export function createLibc(symbols: Symbols, platform: Platform): Libc {
       const name = constants.TCP_DEFER_ACCEPT;
       check(symbols.setsockopt(fd, IPPROTO_TCP, name, bytes, 4), "setsockopt", fd);
     },
+    setCork(fd, on) {
+      if (constants.TCP_CORK === undefined) return;
+      const { bytes } = int32(Number(on));
+      check(symbols.setsockopt(fd, IPPROTO_TCP, constants.TCP_CORK, bytes, 4), "setsockopt", fd);
+    },
     epollFds(among) {
       linuxOnly("readlink");
       // Most are sockets, and reading a link takes ten times as long as asking for the type of a socket.

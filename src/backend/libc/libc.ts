@@ -117,6 +117,11 @@ export interface Libc {
   deferAccept(fd: number): number;
   /** Sets `TCP_DEFER_ACCEPT`; does nothing where it is unknown. */
   setDeferAccept(fd: number, seconds: number): void;
+  /**
+   * Sets `TCP_CORK` of a connection: what is less than a packet waits until it is cleared, at most 200 ms (tcp(7)). Does
+   * nothing where it is unknown.
+   */
+  setCork(fd: number, on: boolean): void;
   /** Those of some descriptors that are epoll instances. Linux. */
   epollFds(among: readonly number[]): number[];
   /** `epoll_ctl(EPOLL_CTL_ADD)`. Linux. */

@@ -128,6 +128,8 @@ export interface Constants {
   readonly TCP_DEFER_ACCEPT: number | undefined;
   /** What the kernel knows of a connection (`struct tcp_info` of `linux/tcp.h`); Linux only. */
   readonly TCP_INFO: number | undefined;
+  /** Nothing less than a packet is sent; Linux only. */
+  readonly TCP_CORK: number | undefined;
 }
 
 /** Where things are in the structures of the platform. */
@@ -176,6 +178,7 @@ const linuxConstants: Constants = {
   peerUser: { level: 1, name: 17, size: 12, offset: 4 },
   TCP_DEFER_ACCEPT: 9,
   TCP_INFO: 11,
+  TCP_CORK: 3,
 };
 
 const darwinConstants: Constants = {
@@ -195,6 +198,7 @@ const darwinConstants: Constants = {
   peerUser: { level: 0, name: 1, size: 76, offset: 4 },
   TCP_DEFER_ACCEPT: undefined,
   TCP_INFO: undefined,
+  TCP_CORK: undefined,
 };
 
 function prototype(symbol: string, parameters: readonly CType[], result: CType): Prototype {
