@@ -9,13 +9,12 @@ import { createInterface } from "node:readline";
 import { type Load, startLoad } from "../load/load.ts";
 import type { Answer, LoadOrder, Order } from "./protocol.ts";
 import { TimelineRecorder } from "./timeline.ts";
-import { WebSocketLoad } from "./web_sockets.ts";
 
 const SLICE_MS = 100;
 
 interface Running {
   readonly load: Load;
-  readonly webSockets: WebSocketLoad | undefined;
+  readonly webSockets: Load | undefined;
   readonly recorder: TimelineRecorder;
 }
 
@@ -58,9 +57,7 @@ function start({ load, webSockets }: LoadOrder): Running {
         return identity;
       },
     }),
-    webSockets: webSockets === undefined
-      ? undefined
-      : new WebSocketLoad(webSockets, load.label ?? "start"),
+    webSockets: webSockets && startLoad(webSockets),
   };
 }
 

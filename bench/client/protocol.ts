@@ -5,12 +5,12 @@
  */
 
 import type { LoadOptions, Report } from "../load/load.ts";
-import type { WebSocketOptions, WebSocketReport } from "./web_sockets.ts";
 
 /** A load to be begun. */
 export interface LoadOrder {
   readonly load: Omit<LoadOptions, "identify" | "check">;
-  readonly webSockets?: WebSocketOptions;
+  /** Beside it, with windows of its own. */
+  readonly webSockets?: Omit<LoadOptions, "identify" | "check">;
 }
 
 /** To the client. */
@@ -33,7 +33,7 @@ export interface Timeline {
 /** From the client, when a load has ended. */
 export interface ClientReport {
   readonly http: Report;
-  readonly webSockets: WebSocketReport | null;
+  readonly webSockets: Report | null;
   readonly timeline: Timeline;
 }
 

@@ -34,6 +34,8 @@ export interface TallyReport extends PopulationReport {
   /** Without an outcome yet; 0 after a stop. */
   readonly inFlight: number;
   readonly notSent: number;
+  /** Whole events of all streams. */
+  readonly events: number;
   /** `"eof-before-response/reused/eof"`: class, first or later request of its connection, detail. */
   readonly lossKinds: Readonly<Record<string, number>>;
   /** The first 100 losses. */

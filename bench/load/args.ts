@@ -33,7 +33,11 @@ export const HELP = `Usage: node bench/load/main.ts --url http://127.0.0.1:8080/
   --pipelined N         clients that send several requests in one write
   --slow-reader N       clients that pause while they read
   --slow-writer N       clients that pause while they write a body
+  --web-socket N        clients of a WebSocket that echoes text
+  --sse N               clients of a stream of events, whose ids are consecutive numbers
                         (no population at all: 20 keep-alive, 5 one-shot)
+  --web-socket-path P   where the WebSocket is (default: the URL's)
+  --sse-path P          where the stream is (default: the URL's)
   --post-bytes N        length of bodies (default 1024)
   --echo body|digest    what the server does with a body (default body)
   --depth N             requests per pipelined write (default 4)
@@ -59,6 +63,8 @@ const NUMBERS = [
   "pipelined",
   "slow-reader",
   "slow-writer",
+  "web-socket",
+  "sse",
   "post-bytes",
   "depth",
   "pause-ms",
@@ -87,6 +93,8 @@ function read(args: readonly string[]): Command {
       url: { type: "string" },
       unix: { type: "string" },
       echo: { type: "string" },
+      "web-socket-path": { type: "string" },
+      "sse-path": { type: "string" },
       stdin: { type: "boolean" },
       json: { type: "boolean" },
       help: { type: "boolean" },
@@ -109,7 +117,7 @@ function read(args: readonly string[]): Command {
       ? { path: unix }
       : { port: Number(url.port || 80), hostname: url.hostname.replace(/^\[|\]$/g, "") },
     path: `${url.pathname}${url.search}`,
-    ...populationsOf(numbers),
+    ...populationsOf(numbers, { webSocket: values["web-socket-path"], sse: values["sse-path"] }),
     thinkMs: numbers["think-ms"] ?? 0,
     proberMs: numbers["prober-ms"] ?? 5,
     maxMs: (numbers.seconds ?? 10) * 1000,
@@ -134,7 +142,10 @@ function numbersOf(values: Readonly<Record<string, unknown>>): Numbers {
   return numbers;
 }
 
-function populationsOf(numbers: Numbers): Partial<LoadOptions> {
+function populationsOf(
+  numbers: Numbers,
+  paths: { readonly [kind in "webSocket" | "sse"]: string | undefined },
+): Partial<LoadOptions> {
   const slow = { bytes: numbers["post-bytes"] ?? 1024, pauseMs: numbers["pause-ms"] ?? 5 };
   const of = (clients = 0): PopulationOptions => ({ clients, ...slow });
   const some = {
@@ -144,6 +155,8 @@ function populationsOf(numbers: Numbers): Partial<LoadOptions> {
     pipelined: { ...of(numbers.pipelined), depth: numbers.depth ?? 4 },
     slowReader: of(numbers["slow-reader"]),
     slowWriter: of(numbers["slow-writer"]),
+    webSocket: { ...of(numbers["web-socket"]), ...pathOf(paths.webSocket) },
+    sse: { ...of(numbers.sse), ...pathOf(paths.sse) },
   };
   const any = Object.values(some).some(({ clients }) => clients > 0);
   const asked = [
@@ -153,9 +166,15 @@ function populationsOf(numbers: Numbers): Partial<LoadOptions> {
     "pipelined",
     "slow-reader",
     "slow-writer",
+    "web-socket",
+    "sse",
   ] as const;
   // "--keep-alive 0" is how to ask for the prober alone.
   return any || asked.some((name) => numbers[name] !== undefined)
     ? some
     : { keepAlive: 20, oneShot: 5 };
+}
+
+function pathOf(path: string | undefined): { readonly path?: string } {
+  return path === undefined ? {} : { path };
 }

@@ -6,25 +6,26 @@
 
 import { Buffer } from "node:buffer";
 import { Connection } from "./connection.ts";
-import { type ClientContext, identify, judge } from "./context.ts";
+import {
+  AFTER_REFUSAL_MS,
+  type ClientContext,
+  type Exchange,
+  exchangeOf,
+  identify,
+  judge,
+  type LoadClient,
+} from "./context.ts";
 import type { Birth } from "./identities.ts";
+import type { EventStream } from "./event_stream.ts";
 import { describeEnding, type Ending, outcomeOf } from "./outcome.ts";
 import type { Plan } from "./population.ts";
 import type { Request } from "./request.ts";
 import type { Response } from "./response_parser.ts";
-import type { Entry } from "./tally.ts";
 import type { Task } from "./turns.ts";
-import type { ConnectionListener, Pending } from "./wire.ts";
-
-/** A server that refuses would otherwise be asked some 10,000 times a second, and each would be a loss. */
-const AFTER_REFUSAL_MS = 10;
-
-interface Exchange extends Entry, Pending {
-  readonly request: Request;
-}
+import type { ConnectionListener } from "./wire.ts";
 
 /** A client of one population. */
-export class Client implements ConnectionListener<Exchange>, Task {
+export class Client implements ConnectionListener<Exchange>, LoadClient, Task {
   readonly #context: ClientContext;
   readonly #plan: Plan;
   #connection: Connection<Exchange> | undefined;
@@ -42,13 +43,11 @@ export class Client implements ConnectionListener<Exchange>, Task {
     this.#context = context;
   }
 
-  /** Requests under way, and those of them of which something was written. */
   get inFlight(): { readonly all: number; readonly written: number } {
     const connection = this.#connection;
     return { all: connection?.pending ?? 0, written: connection?.pendingWritten ?? 0 };
   }
 
-  /** Begins; also what ends a pause. */
   start(): void {
     this.#wakeOff = undefined;
     const batch: Request[] = [];
@@ -61,7 +60,6 @@ export class Client implements ConnectionListener<Exchange>, Task {
     else this.#context.turns.after(this);
   }
 
-  /** Finishes what is under way and leaves. */
   stop(): void {
     this.#stopped = true;
     if (this.#wakeOff === undefined) return;
@@ -70,10 +68,13 @@ export class Client implements ConnectionListener<Exchange>, Task {
     this.#leave();
   }
 
-  /** Gives up the requests under way when their time is over. */
+  /** Also leaves a stream, which has no end of its own, when the load ends. */
   expire(nowMs: number): void {
-    if (this.#unsettled > 0 && nowMs >= this.#deadlineMs) {
-      this.#connection?.close({ kind: "timeout" });
+    if (this.#unsettled === 0) return;
+    const stream = this.#exchanges[0]?.request.stream;
+    if (nowMs >= this.#deadlineMs) this.#connection?.close({ kind: "timeout" });
+    else if (this.#stopped && stream !== undefined && stream.blocks > 0 && !stream.isInEvent) {
+      this.#connection?.conclude();
     }
   }
 
@@ -100,15 +101,17 @@ export class Client implements ConnectionListener<Exchange>, Task {
   onResponse(exchange: Exchange, response: Response): void {
     const { tally } = this.#context;
     const nowMs = this.#context.now();
+    const { stream } = exchange.request;
     const wrong = judge(this.#context, exchange.request, response);
     if (wrong !== undefined) tally.fail(exchange, "wrong-answer", wrong, nowMs, true);
+    else if (stream?.isInEvent) tally.fail(exchange, "answered-short", "in an event", nowMs, true);
     else tally.answer(exchange, identify(this.#context, exchange.request, response), nowMs);
     // An answer to half a request leaves a connection on which the rest is still owed.
     if (this.#unwritten.length > 0) {
       this.#connection?.close();
       this.#connection = undefined;
     }
-    this.#settle(1, 0);
+    this.#settle(1, stream?.retryMs ?? 0);
   }
 
   onEnd(ending: Ending, unanswered: readonly Exchange[], partial: boolean): void {
@@ -141,22 +144,30 @@ export class Client implements ConnectionListener<Exchange>, Task {
   }
 
   #begin(fresh: boolean): readonly Exchange[] {
-    const begunMs = this.#context.now();
-    this.#deadlineMs = begunMs + this.#context.timeoutMs;
-    this.#exchanges = this.#batch.map((request, index) => ({
-      population: this.#plan.name,
-      fresh: fresh && index === 0,
-      birth: this.#birth!,
-      window: this.#context.tally.begin(),
-      begunMs,
-      written: false,
-      finished: false,
-      request,
-      head: request.head,
-      keepBytes: request.keepBytes,
-    }));
+    this.#deadlineMs = this.#context.now() + this.#context.timeoutMs;
+    this.#exchanges = this.#batch.map((request, index) => {
+      const first = fresh && index === 0;
+      const exchange = exchangeOf(this.#context, this.#plan, request, first, this.#birth!);
+      const { stream } = request;
+      return stream === undefined ? exchange : this.#watched(exchange, stream);
+    });
     this.#unsettled = this.#exchanges.length;
     return this.#exchanges;
+  }
+
+  // The latency of a stream is that of its first event; its time is over when none comes for so long.
+  #watched(exchange: Exchange, stream: EventStream): Exchange {
+    const { tally, timeoutMs, now } = this.#context;
+    exchange.piece = (bytes, start, end) => {
+      const { events, blocks } = stream;
+      stream.read(bytes, start, end);
+      tally.wire.events += stream.events - events;
+      if (stream.blocks === blocks) return;
+      const nowMs = now();
+      this.#deadlineMs = nowMs + timeoutMs;
+      exchange.measured ??= { latencyMs: nowMs - exchange.begunMs, window: tally.window };
+    };
+    return exchange;
   }
 
   #write(connection: Connection<Exchange>): void {

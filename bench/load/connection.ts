@@ -18,6 +18,9 @@ import type { ConnectionListener, ConnectionOptions, Pending, Target } from "./w
  */
 const RESET_MAY_LOOK_LIKE_EOF: boolean = isOldLibuv(process.versions);
 
+/** For the server's FIN behind its close frame. */
+const FAREWELL_MS = 5000;
+
 /** One connection, from dialling to its end. */
 export class Connection<P extends Pending> {
   readonly #socket: net.Socket;
@@ -26,6 +29,7 @@ export class Connection<P extends Pending> {
   readonly #parser = new ResponseParser();
   readonly #pending: P[];
   #open = false;
+  #isUpgraded = false;
   #ending: Ending | undefined;
   #resumeOff: (() => void) | undefined;
 
@@ -87,32 +91,57 @@ export class Connection<P extends Pending> {
     this.#socket.write(bytes);
   }
 
-  /** Closes it for a reason of the client's; `onEnd` is called when requests are under way. */
-  close(ending: Ending = { kind: "own" }): void {
-    this.#finish(ending);
+  /** The oldest request was answered by what came after status 101. */
+  answered(): void {
+    this.#pending.shift();
+    this.#options.wire.responses++;
+  }
+
+  /** The client has read enough of the oldest request's response, if its head has come: that counts as the whole. */
+  conclude(): void {
+    if (this.#ending === undefined && this.#parser.conclude()) this.#answer();
+  }
+
+  /**
+   * Closes it for a reason of the client's; `onEnd` is called when requests are under way.
+   *
+   * @param last What is written first; the server then has five seconds to close, too.
+   */
+  close(ending: Ending = { kind: "own" }, last?: Uint8Array): void {
+    this.#finish(ending, last);
   }
 
   #onData(chunk: Uint8Array): void {
     if (this.#ending !== undefined) return;
+    try {
+      this.#read(chunk);
+    } catch (error) {
+      if (!(error instanceof MalformedResponse)) throw error;
+      return this.#finish({ kind: "malformed", message: error.message });
+    }
+    if (this.#options.readPauseMs > 0 && this.#pending.length > 0) this.#rest();
+  }
+
+  #read(chunk: Uint8Array): void {
+    if (this.#isUpgraded) return this.#listener.onUpgraded?.(chunk, false);
     let at = 0;
     while (at < chunk.length && this.#ending === undefined) {
       const pending = this.#pending[0];
       if (pending === undefined) return this.#finish({ kind: "unsolicited" });
-      try {
-        at = this.#parser.read(chunk, at, pending);
-      } catch (error) {
-        if (!(error instanceof MalformedResponse)) throw error;
-        return this.#finish({ kind: "malformed", message: error.message });
+      at = this.#parser.read(chunk, at, pending);
+      if (!this.#parser.complete) continue;
+      this.#answer();
+      if (this.#isUpgraded && this.#ending === undefined) {
+        return this.#listener.onUpgraded?.(chunk.subarray(at), true);
       }
-      if (this.#parser.complete) this.#answer();
     }
-    if (this.#options.readPauseMs > 0 && this.#pending.length > 0) this.#rest();
   }
 
   #answer(): void {
     const pending = this.#pending.shift()!;
     const response = this.#parser.take();
     this.#options.wire.responses++;
+    this.#isUpgraded = response.status === 101 && this.#listener.onUpgraded !== undefined;
     // First the verdict on the connection, so that the listener finds it closed.
     const unanswered = this.#pending.splice(response.keepAlive ? this.#pending.length : 0);
     if (!response.keepAlive) this.#finish({ kind: "announced" });
@@ -132,7 +161,7 @@ export class Connection<P extends Pending> {
     this.#finish(this.#open ? { kind: "reset", code } : { kind: "connect-failed", code });
   }
 
-  #finish(ending: Ending): void {
+  #finish(ending: Ending, last?: Uint8Array): void {
     if (this.#ending !== undefined) return;
     this.#ending = ending;
     const { endings } = this.#options.wire;
@@ -140,9 +169,15 @@ export class Connection<P extends Pending> {
     endings.set(text, (endings.get(text) ?? 0) + 1);
     this.#resumeOff?.();
     const partial = this.#parser.partial;
-    this.#socket.destroy();
+    if (last === undefined) this.#socket.destroy();
+    else this.#endWith(last);
     const unanswered = this.#pending.splice(0);
     if (ending.kind !== "announced") this.#listener.onEnd(ending, unanswered, partial);
+  }
+
+  #endWith(last: Uint8Array): void {
+    this.#socket.once("close", this.#options.later(FAREWELL_MS, () => this.#socket.destroy()));
+    this.#socket.end(last);
   }
 
   #rest(): void {

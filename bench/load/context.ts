@@ -4,11 +4,46 @@
  * @module
  */
 
+import type { Birth } from "./identities.ts";
+import type { Plan } from "./population.ts";
 import { type Request, verdict } from "./request.ts";
 import type { Response } from "./response_parser.ts";
-import type { Tally } from "./tally.ts";
+import type { Entry, Tally } from "./tally.ts";
 import type { Turns } from "./turns.ts";
-import type { Target } from "./wire.ts";
+import type { Pending, Target } from "./wire.ts";
+
+/** A server that refuses would otherwise be asked some 10,000 times a second, and each would be a loss. */
+export const AFTER_REFUSAL_MS = 10;
+
+/** What the load does with a client. */
+export interface LoadClient {
+  /** Requests under way, and those of them of which something was written. */
+  readonly inFlight: { readonly all: number; readonly written: number };
+  /** Begins; also what ends a pause. */
+  start(): void;
+  /** Finishes what is under way and leaves. */
+  stop(): void;
+  /** Gives up the requests under way when their time is over. */
+  expire(nowMs: number): void;
+}
+
+/** A request under way, as account, client and connection see it. */
+export interface Exchange extends Entry, Pending {
+  readonly request: Request;
+}
+
+/** Begins a request in the account. */
+export function exchangeOf(
+  { tally, now }: Pick<ClientContext, "tally" | "now">,
+  { name: population }: Plan,
+  request: Request,
+  fresh: boolean,
+  birth: Birth,
+): Exchange {
+  const { head, keepBytes } = request;
+  const begun = { population, fresh, birth, window: tally.begin(), begunMs: now() };
+  return { ...begun, request, head, keepBytes, written: false, finished: false };
+}
 
 /** What a client needs from the load that it belongs to. */
 export interface ClientContext {

@@ -14,11 +14,12 @@
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 import type { TallyReport } from "./account.ts";
 import { Client } from "./client.ts";
-import type { ClientContext } from "./context.ts";
+import type { ClientContext, LoadClient } from "./context.ts";
 import { type LoadOptions, type Settings, settingsOf } from "./options.ts";
 import { type Report, reportOf } from "./report.ts";
 import { Tally } from "./tally.ts";
 import { Turns } from "./turns.ts";
+import { WebSocketClient } from "./web_socket_client.ts";
 
 export type { Loss, PopulationReport, TallyReport } from "./account.ts";
 export type { Latency } from "./histogram.ts";
@@ -65,8 +66,8 @@ class RunningLoad implements Load {
   readonly #tally: Tally;
   readonly #probes: Tally;
   readonly #turns = new Turns();
-  readonly #clients = new Set<Client>();
-  readonly #probing = new Set<Client>();
+  readonly #clients = new Set<LoadClient>();
+  readonly #probing = new Set<LoadClient>();
   readonly #timers: (() => void)[] = [];
   #resolve!: (report: Report) => void;
   #taken = 0;
@@ -81,7 +82,8 @@ class RunningLoad implements Load {
     this.done = new Promise((resolve) => this.#resolve = resolve);
     const context = this.#context(this.#tally, this.#clients, () => this.#take());
     for (const plan of settings.plans) {
-      for (let n = 0; n < plan.clients; n++) this.#clients.add(new Client(plan, context));
+      const Kind = plan.webSocket ? WebSocketClient : Client;
+      for (let n = 0; n < plan.clients; n++) this.#clients.add(new Kind(plan, context));
     }
     // Time-outs wait for one more poll: after a stall of this process the answers may lie in the sockets.
     this.#every(SWEEP_MS, () => this.#turns.after({ onTurn: () => this.#sweep() }));
@@ -115,7 +117,7 @@ class RunningLoad implements Load {
     return this.done;
   }
 
-  #context(tally: Tally, clients: Set<Client>, take: () => boolean): ClientContext {
+  #context(tally: Tally, clients: Set<LoadClient>, take: () => boolean): ClientContext {
     const { target, timeoutMs, expectStatus, identify, check } = this.#settings;
     return {
       target,
@@ -129,7 +131,7 @@ class RunningLoad implements Load {
       later,
       take,
       left: (client) => {
-        clients.delete(client as Client);
+        clients.delete(client as LoadClient);
         this.#endWhenIdle();
       },
     };
@@ -179,7 +181,7 @@ class RunningLoad implements Load {
   }
 }
 
-function accountOf(tally: Tally, clients: ReadonlySet<Client>, nowMs: number): TallyReport {
+function accountOf(tally: Tally, clients: ReadonlySet<LoadClient>, nowMs: number): TallyReport {
   let all = 0;
   let written = 0;
   for (const { inFlight } of clients) {

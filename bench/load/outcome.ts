@@ -1,5 +1,6 @@
 /**
- * What can become of a request: the classes, and how an ending of its connection maps to one. Pure.
+ * What can become of a request: the classes, and how an ending of its connection maps to one. Pure. A message of a
+ * WebSocket is a request, too, and so is the one that opens its connection; of events, the whole stream is one.
  *
  * @module
  */
@@ -7,15 +8,18 @@
 /**
  * The classes; each request gets exactly one.
  *
- * - `answered`: the whole response arrived and is what was expected.
- * - `answered-short`: the connection ended in an orderly way (FIN) in the middle of the response.
+ * - `answered`: the whole response arrived and is what was expected; a stream was ended by the server after a whole event,
+ *   or left by the client when the load ended.
+ * - `answered-short`: the connection ended in an orderly way (FIN) in the middle of the response, or a stream in the
+ *   middle of an event.
  * - `reset-before-response`: reset (RST, broken pipe) after the request was begun to be written, before any byte of the response.
  * - `reset-after-partial`: reset in the middle of the response.
- * - `eof-before-response`: FIN after the request was begun to be written, before any byte of the response.
+ * - `eof-before-response`: FIN, or a WebSocket's close frame, after the request was begun to be written, before any byte of
+ *   the response.
  * - `refused`: nobody listens (or the Unix socket's path is missing, or its queue is full).
  * - `connect-reset`: reset while connecting.
  * - `timed-out`: no whole response in time, or no connection.
- * - `wrong-answer`: a whole response that is not what was expected, or something that is not HTTP.
+ * - `wrong-answer`: a whole response that is not what was expected, something that is not HTTP, a gap in a stream.
  * - `client-failed`: this machine could not connect for reasons of its own (no descriptors, no ports). Counted as lost,
  *   because it was not answered, but a fault of the measurement.
  * - `not-sent`: the connection was seen closed before the request was written. Not a loss: the client reconnects
@@ -59,6 +63,8 @@ export type Ending =
    * them and the client must not listen any more (RFC 9112, section 9.6).
    */
   | { readonly kind: "behind-close" }
+  /** A WebSocket's close frame came: what the server has not answered before it, it will not answer. */
+  | { readonly kind: "close-frame"; readonly code: string }
   /** The client closed it, because a response announced it. */
   | { readonly kind: "announced" }
   /** The client closed it for a reason of its own. */
@@ -100,6 +106,7 @@ export function outcomeOf(ending: Ending, partial: boolean): Outcome {
     case "malformed":
       return "wrong-answer";
     case "behind-close":
+    case "close-frame":
     case "announced":
       return "eof-before-response";
     case "unsolicited":
@@ -114,6 +121,7 @@ export function describeEnding(ending: Ending): string {
   switch (ending.kind) {
     case "connect-failed":
     case "reset":
+    case "close-frame":
       return `${ending.kind} ${ending.code}`;
     case "malformed":
       return `${ending.kind}: ${ending.message}`;

@@ -14,6 +14,8 @@ export const KINDS = [
   "pipelined",
   "slowReader",
   "slowWriter",
+  "webSocket",
+  "sse",
 ] as const;
 
 /** One of {@linkcode KINDS}. */
@@ -23,7 +25,7 @@ export type Kind = typeof KINDS[number];
 export interface PopulationOptions {
   /** How many clients, each with one connection at a time. */
   readonly clients: number;
-  /** @default what the load says */
+  /** Where to ask: `webSocket` for an echo of text, `sse` for events with the numbers 1, 2, 3 as ids. @default what the load says */
   readonly path?: string;
   /** Pause in ms between a response and the next request. @default what the load says */
   readonly thinkMs?: number;
@@ -58,6 +60,7 @@ export interface Plan {
   readonly clients: number;
   /** Whether it keeps its connection. */
   readonly reuse: boolean;
+  readonly webSocket: boolean;
   readonly depth: number;
   readonly pieces: number;
   readonly thinkMs: number;
@@ -99,11 +102,14 @@ export function planOf(
     bodyBytes: wholeAtLeast(`${kind}.bytes`, options.bytes ?? 1024, 0),
     echo: defaults.echo,
     headers: defaults.headers,
+    events: kind === "sse",
+    webSocket: kind === "webSocket",
   };
   return {
     name,
     clients: wholeAtLeast(`${kind}.clients`, options.clients, 0),
     reuse: kind !== "oneShot",
+    webSocket: template.webSocket,
     depth: wholeAtLeast(`${kind}.depth`, options.depth ?? (kind === "pipelined" ? 4 : 1), 1),
     pieces: kind === "slowWriter" ? wholeAtLeast(`${kind}.pieces`, options.pieces ?? 8, 1) : 1,
     thinkMs: atLeast(`${kind}.thinkMs`, options.thinkMs ?? defaults.thinkMs, 0),

@@ -6,6 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
+import { EventStream } from "./event_stream.ts";
 import type { Expectation, Response } from "./response_parser.ts";
 
 /** What the server does with the body of a POST: sends it back, or says `<length> <sha256 in hex>`. */
@@ -16,6 +17,8 @@ export interface Request extends Expectation {
   readonly bytes: Uint8Array;
   /** The body that the response must have; `undefined` for any. */
   readonly expected: Uint8Array | undefined;
+  /** What reads the answer, when that is a stream of events. */
+  readonly stream?: EventStream;
 }
 
 /** What to build requests from. */
@@ -29,7 +32,22 @@ export interface RequestTemplate {
   readonly bodyBytes: number;
   readonly echo: Echo;
   readonly headers: Readonly<Record<string, string>>;
+  /** Asks for a stream of events. */
+  readonly events: boolean;
+  /** Asks for a WebSocket. */
+  readonly webSocket: boolean;
 }
+
+// The example of RFC 6455, section 1.3: a key that is new each time would prove nothing more here.
+const WEB_SOCKET = {
+  "connection": "Upgrade",
+  "upgrade": "websocket",
+  "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+  "sec-websocket-version": "13",
+};
+
+/** What `Sec-WebSocket-Accept` has to be. */
+export const WEB_SOCKET_ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /** How much of a response's body is kept when nothing in particular is expected: an identity fits. */
 const KEEP_BYTES = 256;
@@ -39,8 +57,14 @@ const KEEP_BYTES = 256;
  * half of this one, is found out.
  */
 export function requestSource(template: RequestTemplate): () => Request {
-  const { method, path, host, close, bodyBytes, headers, echo } = template;
-  const fields = { host, ...(close ? { connection: "close" } : {}), ...headers };
+  const { method, path, host, close, bodyBytes, headers, echo, events, webSocket } = template;
+  const fields = {
+    host,
+    ...(close ? { connection: "close" } : {}),
+    ...(events ? { accept: "text/event-stream" } : {}),
+    ...(webSocket ? WEB_SOCKET : {}),
+    ...headers,
+  };
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`).join("");
   if (method !== "POST") {
     const bytes = Buffer.from(`${method} ${path} HTTP/1.1\r\n${lines}\r\n`, "latin1");
@@ -50,7 +74,7 @@ export function requestSource(template: RequestTemplate): () => Request {
       head: method === "HEAD",
       keepBytes: KEEP_BYTES,
     };
-    return () => request;
+    return events ? () => ({ ...request, stream: new EventStream() }) : () => request;
   }
   const head = Buffer.from(
     `POST ${path} HTTP/1.1\r\n${lines}content-type: application/octet-stream\r\ncontent-length: ${bodyBytes}\r\n\r\n`,
@@ -77,7 +101,10 @@ export function requestSource(template: RequestTemplate): () => Request {
  */
 export function verdict(request: Request, response: Response, status: number): string | undefined {
   if (response.status !== status) return `status ${response.status}`;
-  const { expected } = request;
+  const { expected, stream } = request;
+  if (stream !== undefined && !/^text\/event-stream\b/.test(response.field("content-type") ?? "")) {
+    return "not an event stream";
+  }
   if (expected === undefined) return undefined;
   if (response.bodyBytes !== expected.length) {
     return response.bodyBytes < expected.length ? "body too short" : "body too long";
@@ -88,7 +115,9 @@ export function verdict(request: Request, response: Response, status: number): s
 /** Who answered, when nobody says how to tell: the field `x-generation`, else a short text body. */
 export function defaultIdentity(request: Request, response: Response): string | undefined {
   const field = response.field("x-generation");
-  if (field !== undefined || request.expected !== undefined) return field;
+  if (field !== undefined || request.expected !== undefined || request.stream !== undefined) {
+    return field;
+  }
   const whole = response.bodyBytes > 0 && response.bodyBytes === response.body.length;
   return whole ? Buffer.from(response.body).toString("latin1").trim() : undefined;
 }

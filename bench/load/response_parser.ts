@@ -5,7 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { ChunkedDecoder } from "./chunked.ts";
+import { ChunkedDecoder, type Piece } from "./chunked.ts";
 import {
   findHeadEnd,
   looksLikeHttp,
@@ -38,6 +38,8 @@ export interface Expectation {
   readonly head: boolean;
   /** How many bytes of the body to keep; the rest is only counted. */
   readonly keepBytes: number;
+  /** Sees the body as it comes. May throw {@linkcode MalformedResponse}. */
+  piece?: Piece;
 }
 
 /** Parses the responses of one connection, one after the other. */
@@ -48,11 +50,13 @@ export class ResponseParser {
   #left = 0;
   #bodyBytes = 0;
   #keepBytes = 0;
+  #seen: Piece | undefined;
   #kept: Uint8Array[] = [];
   #keptBytes = 0;
   #complete = false;
   readonly #piece = (bytes: Uint8Array, start: number, end: number): void => {
     this.#bodyBytes += end - start;
+    this.#seen?.(bytes, start, end);
     const wanted = Math.min(end - start, this.#keepBytes - this.#keptBytes);
     if (wanted <= 0) return;
     this.#kept.push(bytes.subarray(start, start + wanted));
@@ -98,6 +102,16 @@ export class ResponseParser {
     return this.#complete;
   }
 
+  /**
+   * Takes what has come of a body for the whole of it.
+   *
+   * @returns Whether a response is complete now: not before its head has come.
+   */
+  conclude(): boolean {
+    if (this.#head !== undefined) this.#complete = true;
+    return this.#complete;
+  }
+
   /** The complete response; the parser is ready for the next one. */
   take(): Response {
     const head = this.#head;
@@ -137,9 +151,10 @@ export class ResponseParser {
     return before === 0 ? end : from + end - before;
   }
 
-  #begin(head: ResponseHead, { head: isHead, keepBytes }: Expectation): void {
+  #begin(head: ResponseHead, { head: isHead, keepBytes, piece }: Expectation): void {
     this.#head = head;
     this.#keepBytes = keepBytes;
+    this.#seen = piece;
     const { status, framing } = head;
     if (isHead || status === 204 || status === 304 || status === 101) {
       this.#complete = true;

@@ -51,6 +51,7 @@ function summary(report: Report): string {
     } s (${report.rps}/s), ` +
     `${report.lost} lost, ${report.notSent} times a closed connection was seen before writing`,
   ];
+  if (report.events > 0) lines.push(`${report.events} events came in streams`);
   if (count > 0) {
     lines.push(`an older version answered ${count} later connections, by up to ${maxLagMs} ms`);
   }

@@ -19,6 +19,8 @@ export interface Entry {
   readonly birth: Birth;
   readonly window: number;
   readonly begunMs: number;
+  /** How long it took and when that was known, for what goes on afterwards. */
+  measured?: { readonly latencyMs: number; readonly window: number };
   /** Set by the connection when it writes. */
   written: boolean;
   /** Set by the tally when it has its class. */
@@ -35,6 +37,7 @@ export class Tally {
     opened: 0,
     requests: 0,
     responses: 0,
+    events: 0,
     sentAfterClose: 0,
     endings: new Map(),
   };
@@ -61,6 +64,11 @@ export class Tally {
     return this.#windows.current;
   }
 
+  /** The current window. */
+  get window(): number {
+    return this.#windows.current;
+  }
+
   /** Begins another window. */
   mark(label: string, nowMs: number): void {
     this.#windows.mark(label, nowMs);
@@ -82,7 +90,7 @@ export class Tally {
   answer(entry: Entry, identity: string | undefined, nowMs: number): void {
     if (!this.#finish(entry, "answered", nowMs)) return;
     this.#finishedWhole++;
-    this.#histogram.add(nowMs - entry.begunMs);
+    this.#histogram.add(entry.measured?.latencyMs ?? nowMs - entry.begunMs);
     this.identities.record(identity, entry.birth, nowMs);
   }
 
@@ -134,6 +142,7 @@ export class Tally {
       ...sums,
       notSent,
       inFlight,
+      events: this.wire.events,
       lossKinds: Object.fromEntries(this.#lossKinds),
       losses: [...this.#losses],
       latency: this.#histogram.summary(),
@@ -158,7 +167,12 @@ export class Tally {
     let counts = this.#populations.get(entry.population);
     if (counts === undefined) this.#populations.set(entry.population, counts = noOutcomes());
     counts[outcome]++;
-    if (outcome !== "not-sent") this.#windows.record(entry.window, outcome, nowMs - entry.begunMs);
+    if (outcome === "not-sent") return true;
+    const { measured } = entry;
+    // A stream's latency belongs to the time around its beginning, its loss to all the time until then.
+    if (outcome === "answered" && measured !== undefined) {
+      this.#windows.record(entry.window, outcome, measured.latencyMs, measured.window);
+    } else this.#windows.record(entry.window, outcome, nowMs - entry.begunMs);
     return true;
   }
 }

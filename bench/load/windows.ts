@@ -64,15 +64,15 @@ export class Windows {
   }
 
   /**
-   * Records a request that ends now.
+   * Records a request.
    *
    * @param begun What {@linkcode current} was when it began.
    * @param latencyMs Only used when it was answered.
+   * @param last What it was when the request ended.
    */
-  record(begun: number, outcome: Outcome, latencyMs: number): void {
-    const last = this.current;
+  record(begun: number, outcome: Outcome, latencyMs: number, last: number = this.current): void {
     if (begun === last) return add(this.#sequence[last]!, outcome, latencyMs);
-    const touched = new Set(this.#sequence.slice(begun));
+    const touched = new Set(this.#sequence.slice(begun, last + 1));
     this.#overlaps += touched.size - 1;
     for (const window of touched) add(window, outcome, latencyMs);
   }

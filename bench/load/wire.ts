@@ -27,6 +27,8 @@ export interface WireCounters {
   requests: number;
   /** Whole responses that were parsed. */
   responses: number;
+  /** Whole events of streams. */
+  events: number;
   /** Requests that the client wrote although it knew that the connection had ended: always 0, or a bug of ours. */
   sentAfterClose: number;
   /** How connections ended, by description. */
@@ -44,6 +46,13 @@ export interface ConnectionListener<P extends Pending> {
   onOpen(): void;
   /** The oldest request was answered whole. */
   onResponse(pending: P, response: Response): void;
+  /**
+   * Bytes came after status 101. Without it they are not expected.
+   *
+   * @param isFirst What came with the head, perhaps nothing.
+   * @throws {MalformedResponse} When they are not what was agreed upon: the connection is ended.
+   */
+  onUpgraded?(bytes: Uint8Array, isFirst: boolean): void;
   /**
    * The connection has ended, other than by a response that announced it, or requests were left behind by
    * such a response.

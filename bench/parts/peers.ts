@@ -148,20 +148,17 @@ async function phase(
   stretches: Stretch[] = [],
 ): Promise<PhaseResult> {
   const { port } = service;
+  const { keepAlive, oneShot, post, webSocket } = CLIENTS;
+  const load = {
+    target: { port, hostname: "127.0.0.1" },
+    thinkMs,
+    timeoutMs: TIMEOUT_MS,
+    maxMs: 120_000,
+    label: "warm-up",
+  };
   await client.start({
-    load: {
-      target: { port, hostname: "127.0.0.1" },
-      keepAlive: CLIENTS.keepAlive,
-      oneShot: CLIENTS.oneShot,
-      post: CLIENTS.post,
-      thinkMs,
-      timeoutMs: TIMEOUT_MS,
-      maxMs: 120_000,
-      label: "warm-up",
-    },
-    ...(webSockets
-      ? { webSockets: { port, clients: CLIENTS.webSocket, thinkMs, timeoutMs: TIMEOUT_MS } }
-      : {}),
+    load: { ...load, keepAlive, oneShot, post },
+    ...(webSockets ? { webSockets: { ...load, webSocket, proberMs: 0 } } : {}),
   });
   const asked: number[] = [];
   let failure: unknown;
@@ -206,7 +203,7 @@ function phaseResult({ http, webSockets, timeline }: ClientReport, asked: number
     windows: http.windows,
     webSocketWindows: webSockets?.windows ?? [],
     rps: http.rps,
-    consistent: http.consistent,
+    consistent: http.consistent && webSockets?.consistent !== false,
     firstAnswerMs: asked.map((at) => (first.find((each) => each > at) ?? NaN) - at),
   };
 }

@@ -5,7 +5,8 @@ import process from "node:process";
 import { test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { frameOf, WebSocketLoad } from "../../bench/client/web_sockets.ts";
+import { startLoad } from "../../bench/load/load.ts";
+import { frameOf } from "../../bench/load/web_socket_frame.ts";
 import { Chain, type Said } from "../support/chain.ts";
 import { current } from "../support/runtimes.ts";
 import { Wire } from "../support/wire.ts";
@@ -49,18 +50,21 @@ for (const kind of kinds) {
       limit,
       async (t) => {
         const { port, flip } = await started(t);
-        const load = new WebSocketLoad(
-          { port: port(`${kind} ${name}`), clients: 8, thinkMs: 0, timeoutMs: 10_000 },
-          "all",
-        );
+        const load = startLoad({
+          target: { port: port(`${kind} ${name}`) },
+          webSocket: 8,
+          timeoutMs: 10_000,
+          proberMs: 0,
+          maxMs: limit.timeout,
+        });
         for (let flips = 0; flips < FLIPS; flips++) {
           const { cut, closedPolitely } = await flip();
           assert.deepEqual({ cut, closedPolitely }, { cut: 0, closedPolitely: 8 });
         }
-        const { lossKinds, closes, answered } = await load.stop();
-        assert.deepEqual(lossKinds, {});
-        assert.equal(closes["1012"], 8 * FLIPS);
-        assert.ok(answered > 8 * FLIPS, `${answered} is no load`);
+        const { lossKinds, connections, answered, inconsistencies } = await load.stop();
+        assert.deepEqual({ lossKinds, inconsistencies }, { lossKinds: {}, inconsistencies: [] });
+        assert.equal(connections.endings["close-frame 1012"], 8 * FLIPS);
+        assert.ok(answered > 2 * 8 * (FLIPS + 1), `${answered} is no load`);
       },
     );
   }

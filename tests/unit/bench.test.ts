@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, test } from "node:test";
 import { TimelineRecorder } from "../../bench/client/timeline.ts";
-import { frameOf, parseFrame } from "../../bench/client/web_sockets.ts";
+import { frameOf, parseFrame } from "../../bench/load/web_socket_frame.ts";
 import { parseStat } from "../../bench/measure/processes.ts";
 import { rounds } from "../../bench/measure/rounds.ts";
 import { cpuIn, memoryPeak } from "../../bench/measure/sampler.ts";

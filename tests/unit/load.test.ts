@@ -201,6 +201,20 @@ describe("startLoad", () => {
 });
 
 describe("readArgs", () => {
+  test("takes WebSockets and streams of events, each with a path of its own", () => {
+    const command = readArgs(
+      "--url http://127.0.0.1:80/ --web-socket 2 --web-socket-path /ws --sse 3 --sse-path /events"
+        .split(" "),
+    );
+    assert.ok(command.kind === "run");
+    const { webSocket, sse, keepAlive } = command.options;
+    const found = [webSocket, sse, keepAlive].map((each) => {
+      const { clients, path } = each as { clients: number; path?: string };
+      return [clients, path];
+    });
+    assert.deepEqual(found, [[2, "/ws"], [3, "/events"], [0, undefined]]);
+  });
+
   test("reads a whole command line", () => {
     const command = readArgs(
       "--url http://127.0.0.1:81/a?b --seconds 3 --keep-alive 2 --post 1 --post-bytes 9 --json"
