@@ -2,6 +2,7 @@
 // every request with the raw-socket client of `bench/load`, which never retries.
 //
 //   npm run prove -- --upgrades 100 --every-ms 2000 --seed 1 [--server KIND] [--unix] [--only deno,bun]
+//     [--think-ms 20] [--timeout-ms 30000]  (a machine that is busy with something else)
 //
 // KIND: node:http, node:https, node:net, native ("Deno.serve", "Bun.serve"; node:http on Node), "native tls".
 // Ends with a table, writes bench/results/prove-<kind>.json, and exits non-zero when a request was lost.
@@ -15,8 +16,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { discover } from "../scripts/runtimes.mjs";
+import { Random } from "../tests/support/random.ts";
 import type { UpgradeReport } from "../mod.ts";
 import { startLoad } from "./load/load.ts";
+import { EVENTS_PATH } from "./long_lived.ts";
 
 const { values } = parseArgs({
   options: {
@@ -24,6 +27,7 @@ const { values } = parseArgs({
     "every-ms": { type: "string", default: "2000" },
     seed: { type: "string", default: "1" },
     "think-ms": { type: "string", default: "0" },
+    "timeout-ms": { type: "string", default: "5000" },
     only: { type: "string" },
     server: { type: "string", default: "node:http" },
     unix: { type: "boolean", default: false },
@@ -35,6 +39,14 @@ if (!SERVERS.includes(values.server)) {
 }
 const secure = values.server === "node:https" || values.server === "native tls";
 if (secure && values.unix) throw new TypeError("--unix is without TLS");
+// HTTP by hand, on `node:net`, knows GET alone.
+const populations = {
+  keepAlive: 24,
+  oneShot: 8,
+  ...(values.server === "node:net"
+    ? {}
+    : { post: 8, webSocket: 4, sse: { clients: 4, path: EVENTS_PATH } }),
+};
 const upgrades = Number(values.upgrades);
 const everyMs = Number(values["every-ms"]);
 const wanted = values.only?.split(",");
@@ -49,15 +61,8 @@ function nameOf(server: string, unix: boolean): string {
   return ["prove", ...kind, ...(unix ? ["unix"] : [])].join("-");
 }
 
-/** A small generator with a seed (mulberry32), so that a sequence can be repeated. */
-let state = Number(values.seed) >>> 0;
-function random(): number {
-  state = (state + 0x6d2b79f5) >>> 0;
-  let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-  mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-  return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-}
-const pick = () => runtimes[Math.floor(random() * runtimes.length)]!;
+const random = new Random(Number(values.seed));
+const pick = () => random.pick(runtimes);
 
 const folder = mkdtempSync(join(tmpdir(), "changeover-prove-"));
 const next = join(folder, "next.json");
@@ -111,10 +116,9 @@ try {
     target: values.unix
       ? { path: join(folder, "main.sock") }
       : { port: ready.port as number, hostname: "127.0.0.1", tls: secure },
-    keepAlive: 24,
-    oneShot: 8,
-    post: values.server === "node:net" ? 0 : 8,
+    ...populations,
     thinkMs: Number(values["think-ms"]),
+    timeoutMs: Number(values["timeout-ms"]),
     proberMs: 5,
     maxMs: (upgrades + 5) * (everyMs + 1500) + 10_000,
     label: "steady",
@@ -159,6 +163,9 @@ try {
     proberRequests: report.prober?.sent,
     proberLost: report.prober?.lost,
     consistent: report.consistent,
+    inconsistencies: report.inconsistencies,
+    events: report.events,
+    closes: report.connections.endings,
     connectionsCut: cut,
     populations: report.populations,
     windows: report.windows,
@@ -169,13 +176,25 @@ try {
     new URL(`./results/${nameOf(values.server, values.unix)}.json`, import.meta.url),
     JSON.stringify(result, null, 2) + "\n",
   );
-  console.table([{
-    upgrades,
-    requests: report.sent,
-    lost: report.lost,
-    "prober lost": report.prober?.lost,
-    consistent: report.consistent,
-  }]);
+  const rows = ["keepAlive", "oneShot", "post", "webSocket", "sse"].map((name) => {
+    const { sent, answered, lost } = report.populations[name] ?? {};
+    return [name, name in populations ? { sent, answered, lost } : { sent: "left out" }] as const;
+  });
+  const { sent, answered, lost } = report;
+  console.table({
+    ...Object.fromEntries(rows),
+    "all of them": { sent, answered, lost },
+    prober: {
+      sent: report.prober?.sent,
+      answered: report.prober?.answered,
+      lost: report.prober?.lost,
+    },
+  });
+  console.log(
+    `${upgrades} upgrades, ${report.events} events in streams, ` +
+      (report.consistent ? "consistent" : `NOT CONSISTENT: ${report.inconsistencies.join("; ")}`),
+  );
+  if (report.lost > 0) console.log(report.lossKinds);
   process.exitCode = report.lost === 0 && (report.prober?.lost ?? 0) === 0 && report.consistent
     ? 0
     : 1;

@@ -1,5 +1,5 @@
 // The server that `bench/prove.ts` upgrades: of the kind that SERVER names, on a port or on the Unix socket that UNIX
-// names. It answers GET with "ok", echoes POST, and says which generation it is.
+// names. It answers GET with "ok", echoes POST and WebSockets, has streams of events, and says which generation it is.
 import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
@@ -7,6 +7,7 @@ import { createServer as createHttpsServer } from "node:https";
 import net from "node:net";
 import process from "node:process";
 import { type AddressInput, Upgrader } from "../mod.ts";
+import { LongLived } from "./long_lived.ts";
 
 const upgrader = await Upgrader.create({
   maxDraining: 8,
@@ -16,6 +17,7 @@ const upgrader = await Upgrader.create({
   command: () => JSON.parse(readFileSync(process.env["NEXT"] as string, "utf8")),
 });
 const identity = `${upgrader.generation} ${upgrader.runtime} ${process.pid}`;
+const longLived = new LongLived(upgrader, identity);
 
 const path = process.env["UNIX"];
 const address: AddressInput = path === undefined
@@ -54,10 +56,12 @@ function converse(socket: net.Socket): void {
   });
 }
 
-const fetch = async (request: Request) =>
+const fetch = longLived.with(async (request) =>
   new Response(request.method === "POST" ? await request.bytes() : "ok", {
     headers: { "x-generation": identity },
-  });
+  })
+);
+const { websocket } = longLived;
 // deno-lint-ignore no-explicit-any -- the global objects of two runtimes
 const { Bun, Deno } = globalThis as any;
 const native = (tls: object) =>
@@ -65,13 +69,14 @@ const native = (tls: object) =>
     address,
     (at) =>
       Deno === undefined
-        ? Bun.serve({ ...at, ...("cert" in tls ? { tls } : {}), fetch })
+        ? Bun.serve({ ...at, ...("cert" in tls ? { tls } : {}), fetch, websocket })
         : Deno.serve({ ...at, ...tls, onListen() {} }, fetch),
   );
 
 const servers: Record<string, () => Promise<unknown>> = {
-  "node:http": () => upgrader.listen(address, createServer(respond)),
-  "node:https": () => upgrader.listen(address, createHttpsServer(certificate(), respond)),
+  "node:http": () => upgrader.listen(address, longLived.on(createServer(), respond)),
+  "node:https": () =>
+    upgrader.listen(address, longLived.on(createHttpsServer(certificate()), respond)),
   "node:net": () => upgrader.listen(address, net.createServer({ noDelay: true }, converse)),
   "native": () => native({}),
   "native tls": () => native(certificate()),

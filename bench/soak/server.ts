@@ -1,5 +1,5 @@
 // The server of the soak and of the leak test: node:http on one port, the runtime's own server on another. GET is answered
-// with "ok", POST is echoed, and each answer says who gave it. Its command line for the next generation is in a file; BAD
+// with "ok", POST and WebSockets are echoed, there are streams of events, and each answer says who gave it. Its command line for the next generation is in a file; BAD
 // says what is wrong with this one.
 import { Buffer } from "node:buffer";
 import { readFileSync, writeSync } from "node:fs";
@@ -8,6 +8,7 @@ import process from "node:process";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { UpgradeError, Upgrader } from "../../mod.ts";
+import { LongLived } from "../long_lived.ts";
 
 // deno-lint-ignore no-explicit-any -- the global objects of two runtimes
 const { Bun, Deno } = globalThis as any;
@@ -47,10 +48,11 @@ function collectGarbage(): void {
   runInNewContext("gc")();
 }
 
+const longLived = new LongLived(upgrader, identity);
 const on = (name: string) => ({ port: 0, hostname: "127.0.0.1", name });
 await upgrader.listen(
   on("main"),
-  createServer((request, response) => {
+  longLived.on(createServer(), (request, response) => {
     response.setHeader("x-generation", identity);
     const chunks: Uint8Array[] = [];
     request.on("data", (chunk: Uint8Array) => chunks.push(chunk));
@@ -67,17 +69,20 @@ await upgrader.listen(
     });
   }),
 );
-const fetch = async (request: Request) =>
+const fetch = longLived.with(async (request) =>
   new Response(request.method === "POST" ? await request.bytes() : "ok", {
     headers: { "x-generation": identity },
-  });
-if (Bun !== undefined) await upgrader.listen(on("native"), (at) => Bun.serve({ ...at, fetch }));
-else if (Deno !== undefined) {
+  })
+);
+const { websocket } = longLived;
+if (Bun !== undefined) {
+  await upgrader.listen(on("native"), (at) => Bun.serve({ ...at, fetch, websocket }));
+} else if (Deno !== undefined) {
   await upgrader.listen(on("native"), (at) => Deno.serve({ ...at, onListen() {} }, fetch));
 } else {
   await upgrader.listen(
     on("native"),
-    createServer((request, response) => {
+    longLived.on(createServer(), (request, response) => {
       response.setHeader("x-generation", identity);
       if (request.method === "POST") request.pipe(response);
       else response.end("ok");

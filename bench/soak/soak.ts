@@ -13,6 +13,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { discover } from "../../scripts/runtimes.mjs";
 import { type Load, startLoad } from "../load/load.ts";
+import { EVENTS_PATH } from "../long_lived.ts";
 import { Service, until } from "./service.ts";
 import { FAILURES, type Step, stepsOf } from "./steps.ts";
 
@@ -45,6 +46,7 @@ async function begin(name: string): Promise<void> {
   service = new Service(byName(name), folder, OPTIONS);
   await service.start();
   const shared = { thinkMs: 5, timeoutMs: 30_000, maxMs: 2 ** 31 - 1 };
+  const longLived = { webSocket: 2, sse: { clients: 2, path: EVENTS_PATH } };
   const at = (port: number) => ({ target: { port, hostname: "127.0.0.1" } });
   // No client that always sends ahead: it has to repeat what it sent behind the last answer (RFC 9112, 9.3.2).
   loads = [
@@ -56,6 +58,7 @@ async function begin(name: string): Promise<void> {
       post: 3,
       slowReader: 1,
       slowWriter: 1,
+      ...longLived,
       proberMs: 20,
     }),
     startLoad({
@@ -64,6 +67,7 @@ async function begin(name: string): Promise<void> {
       keepAlive: 6,
       oneShot: 2,
       post: 2,
+      ...longLived,
       proberMs: 20,
     }),
   ];
