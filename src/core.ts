@@ -318,6 +318,8 @@ export class Core {
     }
     const plan = this.#drainPlan(timeoutMs);
     const { clock } = this.#backend;
+    // Letting go of the sockets took its time, and so does what comes.
+    await this.#backend.breathe();
     const report = await this.#leaving.begin(
       plan,
       clock,

@@ -135,6 +135,8 @@ export class Succession {
     const backend = this.#backend;
     try {
       const { command, cwd, env } = this.#command ?? await this.#resolve(options);
+      // To start a process takes milliseconds in which nothing is answered.
+      await backend.breathe();
       // The functions of the user took longer than anybody waited.
       if (this.#over) return;
       const { entries, fds } = register.passOn();

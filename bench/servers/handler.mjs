@@ -1,7 +1,6 @@
 // The one handler of every server of the benchmark, in the forms that the runtimes take: GET is answered with "ok", a POST and
 // a WebSocket's message come back as they were, and every response says who gave it.
 import { Buffer } from "node:buffer";
-import { createServer } from "node:http";
 import process from "node:process";
 
 /** Who answers: the load client tells the old process from the new one by it. */
@@ -21,6 +20,8 @@ export function say(what) {
 
 /** A `node:http` server with the handler; WebSockets through the package ws when `webSockets` is set. */
 export async function nodeServer({ webSockets = process.env.WEB_SOCKETS === "1" } = {}) {
+  // Not by an import: whoever uses the runtime's own server loads none of it.
+  const { createServer } = await import("node:http");
   const server = createServer(handle);
   if (webSockets) {
     const { WebSocketServer } = await import("ws");

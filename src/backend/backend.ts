@@ -222,6 +222,8 @@ export interface Backend {
   listen(server: unknown, target: ListenTarget): Promise<Listener>;
   /** Calls `start` and finds the socket of what it returns. */
   start(start: StartServer, target: ListenTarget): Promise<Listener>;
+  /** Gives the event loop a moment: what has arrived meanwhile is answered before what comes next. */
+  breathe(): Promise<void>;
   /** Resolves when every connection that was accepted before has been told to its server. */
   caughtUp(): Promise<void>;
   /**

@@ -8,21 +8,32 @@
  */
 
 import { writeSync } from "node:fs";
-import { Server as HttpsServer } from "node:https";
-import { createServer, Server, Socket } from "node:net";
+import type { Socket } from "node:net";
 import process from "node:process";
 import type { BoundAddress } from "../address.ts";
 import { collectFacts, type ProcessFacts } from "../command.ts";
-import type { Backend, Channel, Disposer, Listener, ListenTarget } from "./backend.ts";
+import type {
+  Backend,
+  Channel,
+  Disposer,
+  ListenAt,
+  Listener,
+  ListenTarget,
+  SpawnedProcess,
+  SpawnRequest,
+  StartServer,
+} from "./backend.ts";
 import { boundByLibc } from "./bound_libc.ts";
 import { hookBunServe, uncaughtBunServe } from "./bun_serve.ts";
-import { handleDescriptor, readCommandLine } from "./node.ts";
+import { type Held, readCommandLine } from "./common.ts";
 import type { Libc } from "./libc/libc.ts";
 import { loadLibc } from "./libc/load.ts";
 import type { NativeRequests } from "./native.ts";
-import type { NodeServer } from "./node_server.ts";
+import { handleDescriptor, type NodeServer } from "./node_server.ts";
 import { notifyByLibc } from "./notify.ts";
 import type { ServeHook } from "./serve_hooks.ts";
+import { spawnRefused } from "./spawn_refused.ts";
+import { findTaken, transplant } from "./transplant.ts";
 import { TransplantingBackend, type TransplantOptions } from "./transplanting.ts";
 
 /** What is used of Bun's own socket (`Bun.connect`); see Bun's documentation, "TCP sockets". */
@@ -42,14 +53,31 @@ interface BunSocketHandler {
   error(socket: BunSocket, error: Error): void;
 }
 
+/** What is used of a process that was started (`Bun.spawn`). */
+interface BunSubprocess {
+  readonly pid: number;
+  /** The parent's ends of what was asked for as "pipe" from 3 on, by number. */
+  readonly stdio: readonly unknown[];
+  readonly exitCode: number | null;
+  readonly signalCode: string | null;
+  ref(): void;
+  unref(): void;
+}
+
 interface BunGlobal {
   readonly version: string;
   connect(options: { fd: number; socket: BunSocketHandler }): Promise<BunSocket>;
+  spawn(command: string[], options: {
+    cwd: string;
+    env: Readonly<Record<string, string>>;
+    stdio: readonly unknown[];
+    onExit(): void;
+  }): BunSubprocess;
 }
 
 const bun = (globalThis as unknown as { Bun: BunGlobal }).Bun;
 
-/** The child's end of the channel: Bun's `new net.Socket({ fd })` does not read, `Bun.connect({ fd })` does. */
+/** Bun's `new net.Socket({ fd })` does not read, `Bun.connect({ fd })` does. */
 function bunChannel(fd: number): Channel {
   let socket: BunSocket | undefined;
   let receive: ((bytes: Uint8Array) => void) | undefined;
@@ -137,8 +165,53 @@ function bunChannel(fd: number): Channel {
   };
 }
 
+/**
+ * Starts a process.
+ *
+ * Not with `node:child_process`, whose first use takes 6 ms in which no request is answered (Bun 1.4), and this 1 ms.
+ */
+function spawnByBun(
+  request: SpawnRequest,
+  kill: (pid: number, signal: string) => unknown,
+): SpawnedProcess {
+  let over = false;
+  let ended = () => {};
+  let child: BunSubprocess;
+  try {
+    child = bun.spawn([...request.command], {
+      cwd: request.cwd,
+      env: request.env,
+      stdio: ["inherit", "inherit", "inherit", "pipe", ...request.fds],
+      onExit() {
+        over = true;
+        ended();
+      },
+    });
+  } catch (error) {
+    throw spawnRefused(request, error);
+  }
+  const { pid } = child;
+  return {
+    pid,
+    channel: bunChannel(child.stdio[3] as number),
+    kill: (signal) => void kill(pid, signal),
+    onExit(receiver) {
+      ended = () => receiver({ code: child.exitCode, signal: child.signalCode });
+      if (over) queueMicrotask(ended);
+    },
+    keepAlive(on) {
+      if (on) child.ref();
+      else child.unref();
+    },
+  };
+}
+
+/** Loaded when a server needs it: that takes 6 ms, and `Bun.serve` needs none of it. */
+const net = () => process.getBuiltinModule("node:net");
+
 /** Whether an `http.Server` speaks TLS: that of `node:https`, and also `http.createServer({ key, cert })`. */
 function hasTls(server: NodeServer): boolean {
+  const { Server: HttpsServer } = process.getBuiltinModule("node:https");
   if (server instanceof HttpsServer) return true;
   const key = Object.getOwnPropertySymbols(server).find(({ description }) => description === "tls");
   return Boolean((server as unknown as Record<symbol, unknown>)[key as symbol]);
@@ -200,6 +273,11 @@ class BunBackend extends TransplantingBackend {
     return this.libc?.monotonicUsec() ?? super.monotonicUsec();
   }
 
+  // deno-lint-ignore require-await -- a refusal is to be a rejection
+  async spawn(request: SpawnRequest): Promise<SpawnedProcess> {
+    return spawnByBun(request, (pid, signal) => this.kill(pid, signal));
+  }
+
   protected override uncaught(server: unknown): NativeRequests | undefined {
     return uncaughtBunServe(server);
   }
@@ -207,12 +285,31 @@ class BunBackend extends TransplantingBackend {
   protected override listenNode(server: NodeServer, target: ListenTarget): Promise<Listener> {
     // Without libc a carrier listens for http.Server; one with TLS would speak plain HTTP to what that hands on.
     const carried = this.libc === undefined && !hasTls(server);
-    if (server instanceof Server || carried) return super.listenNode(server, target);
+    if (server instanceof net().Server || carried) return super.listenNode(server, target);
     // Bun's http.Server ignores `fd`.
     return this.start((at) => {
       server.listen(at);
       return server;
     }, target);
+  }
+
+  /** Not held back what has taken the socket before the loop turns: it is paused at once. That needs no `node:net`. */
+  protected override async startHeld(
+    start: StartServer,
+    at: ListenAt,
+    address: ListenTarget["address"],
+    inherited: NonNullable<ListenTarget["inherited"]>,
+  ): Promise<Held> {
+    const { libc } = this;
+    if (libc === undefined) return await super.startHeld(start, at, address, inherited);
+    const server = this.call(start, at, address);
+    if (!(server instanceof Promise)) return { server, adopted: undefined };
+    const own = findTaken(libc, inherited.fd);
+    if (own !== undefined) {
+      const taken = transplant(libc, own, inherited.fd);
+      return { server: await server, adopted: undefined, taken };
+    }
+    return await super.startHeld(() => server, at, address, inherited);
   }
 
   override openChannel(fd: number): Channel {
@@ -233,10 +330,11 @@ class BunBackend extends TransplantingBackend {
 
   protected descriptor(server: NodeServer): number {
     // Bun's http.Server does not tell it.
-    return server instanceof Server ? handleDescriptor(server) : -1;
+    return server instanceof net().Server ? handleDescriptor(server) : -1;
   }
 
   protected override carrier(server: NodeServer): NodeServer {
+    const { createServer, Server } = net();
     if (server instanceof Server) return server;
     // Without libc: Bun's http.Server ignores `fd`, but takes connections that a net.Server accepted.
     const carrier = createServer((socket) => void server.emit("connection", socket));
@@ -244,7 +342,7 @@ class BunBackend extends TransplantingBackend {
   }
 
   protected socketOn(fd: number): Socket {
-    return new Socket({ fd, readable: true, writable: true });
+    return new (net().Socket)({ fd, readable: true, writable: true });
   }
 
   protected writeSync(fd: number, bytes: Uint8Array): void {

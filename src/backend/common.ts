@@ -4,14 +4,12 @@
  * @module
  */
 
-import { spawn } from "node:child_process";
 import { closeSync, fstatSync, readFileSync, rmSync } from "node:fs";
-import { createServer, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { constants } from "node:os";
 import process from "node:process";
 import { type BoundAddress, formatAddress, sameBound } from "../address.ts";
 import type { ProcessFacts } from "../command.ts";
-import { fileProbes } from "../command_files.ts";
 import { UpgradeError } from "../errors.ts";
 import type {
   Backend,
@@ -56,10 +54,12 @@ import {
 } from "./node_server.ts";
 import { notifyByHelper } from "./notify.ts";
 import { boundInProc, mayBePairInProc } from "./proc_net.ts";
-import { run } from "./run.ts";
 import { instead } from "./staying.ts";
 import { markStderr } from "./stderr_tail.ts";
+import type { Transplanted } from "./transplant.ts";
 import { checkUnixPath, publishUnixPath } from "./unix_path.ts";
+
+const BREATH_MS = 2;
 
 const clock: Clock = {
   now: () => performance.now(),
@@ -70,6 +70,15 @@ const clock: Clock = {
     return () => clearTimeout(timer as unknown as number);
   },
 };
+
+/** `/proc/self/cmdline`, where the system has it (`proc(5)`). */
+export function readCommandLine(): string | undefined {
+  try {
+    return readFileSync("/proc/self/cmdline", "utf8");
+  } catch {
+    return undefined;
+  }
+}
 
 /** Closes whatever a `start` function returned, for an upgrade that fails. */
 export function closeServer(server: unknown): void {
@@ -85,6 +94,15 @@ export function closeServer(server: unknown): void {
     }
     return;
   }
+}
+
+/** What the user's function returned for an inherited socket. */
+export interface Held {
+  readonly server: unknown;
+  /** The listener of a `node:net` server that took the socket, and that will listen when it is opened. */
+  readonly adopted: Listener | undefined;
+  /** The socket, where it was taken and is paused by now. */
+  readonly taken?: Transplanted;
 }
 
 /** A backend on `node:` modules; subclasses say what their runtime does differently. */
@@ -200,6 +218,11 @@ export abstract class CommonBackend implements Backend {
     }
   }
 
+  breathe(): Promise<void> {
+    // A turn of the loop is not enough: on Bun and Deno a request takes several to be answered.
+    return new Promise((resolve) => setTimeout(resolve, BREATH_MS));
+  }
+
   async caughtUp(): Promise<void> {
     // A connection that the runtime has accepted is told in a later turn of its loop, at most the one after the next.
     for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
@@ -230,61 +253,8 @@ export abstract class CommonBackend implements Backend {
     }
   }
 
-  spawn(request: SpawnRequest): Promise<SpawnedProcess> {
-    const [file = "", ...args] = request.command;
-    const refuse = (cause: unknown) => {
-      const { code, message } = cause as { code?: string; message: string };
-      // A missing folder and a missing program are the same error to the system.
-      const folder = fileProbes.problem(request.cwd, "folder");
-      const why = folder !== undefined
-        ? `its working directory ${JSON.stringify(request.cwd)} ${folder}`
-        : code === "ENOENT"
-        ? "there is no such file"
-        : code === "EACCES"
-        ? "it may not be executed"
-        : code === "EBADF"
-        ? `one of the descriptors ${request.fds.join(", ")} is not open`
-        : code === "EMFILE" || code === "ENFILE"
-        ? "too many files are open; raise the limit of open files (RLIMIT_NOFILE)"
-        : message;
-      return new UpgradeError("ERR_SPAWN", `Cannot start ${JSON.stringify(file)}: ${why}`, {
-        cause,
-      });
-    };
-    return new Promise((resolve, reject) => {
-      let child: ReturnType<typeof spawn>;
-      try {
-        child = spawn(file, args, {
-          cwd: request.cwd,
-          env: request.env,
-          stdio: ["inherit", "inherit", "inherit", "pipe", ...request.fds],
-        });
-      } catch (error) {
-        reject(refuse(error));
-        return;
-      }
-      // A process that could not be started has no pid, and tells why in a later tick.
-      child.once("error", (error) => reject(refuse(error)));
-      const { pid } = child;
-      if (pid === undefined) return;
-      const socket = child.stdio[3] as Socket;
-      resolve({
-        pid,
-        channel: socketChannel(socket, () => {}),
-        // Not child.kill(): on Deno its second call does nothing, and SIGKILL is always the second.
-        kill: (signal) => void this.kill(pid, signal),
-        onExit(receiver) {
-          if (child.exitCode !== null || child.signalCode !== null) {
-            queueMicrotask(() => receiver({ code: child.exitCode, signal: child.signalCode }));
-          } else child.once("exit", (code, signal) => receiver({ code, signal }));
-        },
-        keepAlive(on) {
-          if (on) child.ref();
-          else child.unref();
-        },
-      });
-    });
-  }
+  /** See `Backend`. */
+  abstract spawn(request: SpawnRequest): Promise<SpawnedProcess>;
 
   async listen(server: unknown, target: ListenTarget): Promise<Listener> {
     const { address } = target;
@@ -435,7 +405,7 @@ export abstract class CommonBackend implements Backend {
     at: ListenAt,
     address: ListenTarget["address"],
     inherited: NonNullable<ListenTarget["inherited"]>,
-  ): Promise<{ readonly server: unknown; readonly adopted: Listener | undefined }> {
+  ): Promise<Held> {
     let adopted: Listener | undefined;
     const letGo = holdListen(inherited.fd, (server) => {
       adopted = adoptNodeServer(server, inherited, this.hooks);
@@ -504,14 +474,7 @@ export abstract class CommonBackend implements Backend {
   protected hostnameFor(address: ListenTarget["address"]): Promise<string> {
     if (address.kind === "unix") return Promise.resolve("");
     if (address.hostname !== undefined) return Promise.resolve(address.hostname);
-    this.#everyAddress ??= new Promise((resolve) => {
-      const probe = createServer();
-      probe.once("error", () => resolve("0.0.0.0"));
-      probe.listen({ port: 0, host: "::1" }, () => {
-        probe.close();
-        resolve("::");
-      });
-    });
+    this.#everyAddress ??= everyAddress();
     return this.#everyAddress;
   }
 
@@ -523,8 +486,8 @@ export abstract class CommonBackend implements Backend {
     return process.hrtime.bigint() / 1_000n;
   }
 
-  run(request: RunRequest): Promise<ExitStatus> {
-    return run(request);
+  async run(request: RunRequest): Promise<ExitStatus> {
+    return await (await import("./run.ts")).run(request);
   }
 
   failAtExit(): void {
@@ -539,6 +502,19 @@ export abstract class CommonBackend implements Backend {
   onFatalError(handler: (error: unknown) => void): Disposer {
     return listen("uncaughtExceptionMonitor", handler);
   }
+}
+
+/** `::`, or `0.0.0.0` on a machine without IPv6. */
+async function everyAddress(): Promise<string> {
+  const { createServer } = await import("node:net");
+  return await new Promise((resolve) => {
+    const probe = createServer();
+    probe.once("error", () => resolve("0.0.0.0"));
+    probe.listen({ port: 0, host: "::1" }, () => {
+      probe.close();
+      resolve("::");
+    });
+  });
 }
 
 /** Whether a server is not where it was told to be; a host name can be spelt in too many ways to be compared. */

@@ -19,6 +19,7 @@ import { loadLibc } from "./libc/load.ts";
 import type { NodeServer } from "./node_server.ts";
 import { notifyByLibc } from "./notify.ts";
 import type { ServeHook } from "./serve_hooks.ts";
+import { spawnByNode } from "./spawn.ts";
 import { retire, socketAt } from "./transplant.ts";
 import { TransplantingBackend, type TransplantOptions } from "./transplanting.ts";
 
@@ -136,7 +137,7 @@ class DenoBackend extends TransplantingBackend {
     if (this.#libc.isOpen(fd)) this.#libc.close(fd);
   }
 
-  override spawn(request: SpawnRequest): Promise<SpawnedProcess> {
+  spawn(request: SpawnRequest): Promise<SpawnedProcess> {
     // Deno's spawn clears O_NONBLOCK on every descriptor that it passes; the flag belongs to the open file
     // description, so from then on accept() would block this process too. It is set again before the loop turns.
     const nonBlocking = request.fds.filter((fd) =>
@@ -152,7 +153,7 @@ class DenoBackend extends TransplantingBackend {
       moved.push(copy);
       return copy;
     });
-    const spawned = super.spawn({ ...request, fds });
+    const spawned = spawnByNode({ ...request, fds }, (pid, signal) => this.kill(pid, signal));
     for (const fd of moved) this.#libc.close(fd);
     for (const fd of nonBlocking) this.#libc.setNonBlocking(fd, true);
     return spawned;

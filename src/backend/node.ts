@@ -7,39 +7,20 @@
  * @module
  */
 
-import { readFileSync, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
 import { Socket } from "node:net";
 import process from "node:process";
 import type { BoundAddress } from "../address.ts";
 import { collectFacts, type ProcessFacts } from "../command.ts";
-import { UpgradeError } from "../errors.ts";
-import type { Backend, Listener, ListenTarget } from "./backend.ts";
-import { CommonBackend } from "./common.ts";
+import type { Backend, Listener, ListenTarget, SpawnedProcess, SpawnRequest } from "./backend.ts";
+import { CommonBackend, readCommandLine } from "./common.ts";
 import { copyHandle, type SocketHandle } from "./copied_handle.ts";
 import type { DatagramParts } from "./datagram.ts";
-import { type Aside, listenQuietly, type NodeServer } from "./node_server.ts";
+import { type Aside, handleDescriptor, listenQuietly, type NodeServer } from "./node_server.ts";
 import { boundInProc } from "./proc_net.ts";
 import type { Libc } from "./libc/libc.ts";
 import { notifyByLibc } from "./notify.ts";
-
-/** `/proc/self/cmdline`, where the system has it (`proc(5)`). */
-export function readCommandLine(): string | undefined {
-  try {
-    return readFileSync("/proc/self/cmdline", "utf8");
-  } catch {
-    return undefined;
-  }
-}
-
-/** The descriptor that the handle of a `node:net` server tells. */
-export function handleDescriptor(server: NodeServer): number {
-  const fd = (server as { _handle?: { fd?: number } })._handle?.fd;
-  if (typeof fd === "number" && fd >= 0) return fd;
-  throw new UpgradeError(
-    "ERR_ADOPT",
-    "Cannot find the descriptor of the server: it has no handle of its own",
-  );
-}
+import { spawnByNode } from "./spawn.ts";
 
 /**
  * Closes the handle of a server and leaves it a copy for which the event loop does not wait: so the server still listens
@@ -77,6 +58,10 @@ class NodeBackend extends CommonBackend {
   readonly runtime = "node";
   readonly version = process.versions.node;
   readonly facts: ProcessFacts = collectFacts(readCommandLine);
+
+  spawn(request: SpawnRequest): Promise<SpawnedProcess> {
+    return spawnByNode(request, (pid, signal) => this.kill(pid, signal));
+  }
 
   protected descriptor(server: NodeServer): number {
     return handleDescriptor(server);

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { Server } from "node:net";
 import process from "node:process";
 import { type Address, type BoundAddress, formatAddress, sameBound } from "../address.ts";
 import { UpgradeError } from "../errors.ts";
@@ -153,9 +152,20 @@ export function listening(server: NodeServer, start: () => void): Promise<void> 
   });
 }
 
+/** The descriptor that the handle of a `node:net` server tells. */
+export function handleDescriptor(server: NodeServer): number {
+  const fd = (server as { _handle?: { fd?: number } })._handle?.fd;
+  if (typeof fd === "number" && fd >= 0) return fd;
+  throw new UpgradeError(
+    "ERR_ADOPT",
+    "Cannot find the descriptor of the server: it has no handle of its own",
+  );
+}
+
 /** Closes the listening socket and nothing else: `http.Server.close` would cut idle connections. */
 export function closeListener(server: NodeServer): void {
   if (!server.listening) return;
+  const { Server } = process.getBuiltinModule("node:net");
   // Bun's http.Server is none.
   if (server instanceof Server) Server.prototype.close.call(server);
   else server.close();
@@ -332,6 +342,7 @@ export function adoptNodeServer(
  * @returns Puts the prototype's method back.
  */
 export function holdListen(fd: number, adopt: (server: NodeServer) => void): () => void {
+  const { Server } = process.getBuiltinModule("node:net");
   const prototype = Server.prototype as unknown as NodeServer;
   const original = prototype.listen;
   let held = false;

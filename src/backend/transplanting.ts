@@ -134,10 +134,16 @@ export abstract class TransplantingBackend extends CommonBackend {
     const { at, remove } = placeholder(libc, socket);
     const before = snapshot(libc);
     try {
-      const { server, adopted } = await this.startHeld(start, { ...at, fd }, address, inherited);
+      const { server, adopted, taken } = await this.startHeld(
+        start,
+        { ...at, fd },
+        address,
+        inherited,
+      );
       if (adopted !== undefined) return adopted;
       try {
         await this.untilListening(server, address);
+        if (taken !== undefined) return pausedListener(libc, { server, ...taken }, bound);
         const expected: ExpectedSocket = {
           type: "stream",
           ...(at.path === undefined

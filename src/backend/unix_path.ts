@@ -9,7 +9,6 @@
  */
 
 import { lstatSync, renameSync, statSync, unlinkSync } from "node:fs";
-import { connect } from "node:net";
 import { dirname } from "node:path";
 import process from "node:process";
 import { UpgradeError } from "../errors.ts";
@@ -24,6 +23,7 @@ const FAREWELL_MS = 250;
 
 /** Whether somebody accepts connections at `path`. */
 function answers(path: string): Promise<boolean> {
+  const { connect } = process.getBuiltinModule("node:net");
   return new Promise((resolve) => {
     const socket = connect({ path });
     let connected = false;

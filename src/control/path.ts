@@ -7,6 +7,7 @@
  * @module
  */
 
+import process from "node:process";
 import {
   accessSync,
   chmodSync,
@@ -18,7 +19,6 @@ import {
   statSync,
   unlinkSync,
 } from "node:fs";
-import { connect } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { UpgradeError } from "../errors.ts";
 
@@ -135,7 +135,7 @@ export async function isServed(path: string): Promise<boolean> {
 
 function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ path });
+    const socket = process.getBuiltinModule("node:net").connect({ path });
     let served = false;
     const timer = setTimeout(() => {
       served = true;

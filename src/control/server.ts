@@ -4,7 +4,8 @@
  * @module
  */
 
-import { createServer, type Server, type Socket } from "node:net";
+import process from "node:process";
+import type { Server, Socket } from "node:net";
 import type { Clock, Disposer } from "../backend/backend.ts";
 import { refusal } from "./answer.ts";
 import { publish, type Published, socketAt, unpublish } from "./path.ts";
@@ -71,6 +72,7 @@ export class ControlServer {
     if (this.#isLeaving || this.isOwner) return;
     const before = this.#server;
     // Half open: a client may end its side once it has asked.
+    const { createServer } = process.getBuiltinModule("node:net");
     const server = createServer({ allowHalfOpen: true }, (socket) => this.#welcome(socket));
     server.on("error", (error) => {
       if (this.#server === server) this.#parts.warn(`control socket: ${error.message}`);

@@ -401,6 +401,10 @@ export class FakeHost implements Fake, Backend {
     this.fails = true;
   }
 
+  breathe(): Promise<void> {
+    return Promise.resolve();
+  }
+
   caughtUp(): Promise<void> {
     return Promise.resolve();
   }

@@ -153,6 +153,7 @@ function nativeBackend(): Backend {
     kill: (pid, signal) => hostProcess.kill(pid, signal),
     spawn: (request) => backend.spawn(request),
     openChannel: (fd) => backend.openChannel(fd),
+    breathe: () => Promise.resolve(),
     caughtUp: () => Promise.resolve(),
     secure: () => true,
     notify: () => Promise.resolve(),

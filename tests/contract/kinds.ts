@@ -81,6 +81,22 @@ export const kinds: readonly Kind[] = [
       backend.start((at) => started(httpServer(served), at), target),
   },
   {
+    name: "a net.Server that a function starts",
+    listen: (backend, target, served) =>
+      backend.start((at) => started(netServer(served), at), target),
+  },
+  {
+    name: "a net.Server that listens when its function resolves",
+    listen: (backend, target, served) =>
+      backend.start((at) => {
+        const server = netServer(served);
+        return new Promise((resolve, reject) => {
+          server.once("error", reject);
+          server.listen(at as net.ListenOptions, () => resolve(server));
+        });
+      }, target),
+  },
+  {
     name: "Deno.serve",
     runtime: "deno",
     listen: (backend, target, served) =>

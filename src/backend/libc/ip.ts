@@ -4,7 +4,10 @@
  * @module
  */
 
-import { isIPv4, isIPv6 } from "node:net";
+// Not isIPv4() and isIPv6(): on Bun node:net takes 6 ms to load.
+const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
+const isIPv6 = (text: string): boolean =>
+  /^[0-9a-f:.]+$/i.test(text) && URL.canParse(`http://[${text}]/`);
 
 /**
  * Prints an address.
@@ -43,8 +46,8 @@ export function formatIp(bytes: Uint8Array): string {
  * @returns Four or sixteen bytes; `undefined` when it is no address, or one with a scope.
  */
 export function parseIp(text: string): Uint8Array | undefined {
-  if (isIPv4(text)) return Uint8Array.from(text.split("."), Number);
-  if (!isIPv6(text) || text.includes("%")) return undefined;
+  if (IPV4.test(text)) return Uint8Array.from(text.split("."), Number);
+  if (!isIPv6(text)) return undefined;
   const tail = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(text);
   const dotted = tail?.[2]?.split(".").map(Number);
   const colons = dotted === undefined
