@@ -365,17 +365,19 @@ export function listenQuietly(server: NodeServer, listen: () => unknown): Promis
   const own = Object.getOwnPropertyDescriptor(server, "emit");
   const emit = server.emit;
   return new Promise((resolve, reject) => {
+    // Not deleted, see `pretend`.
     const restore = () => {
-      if (own === undefined) delete (server as Partial<NodeServer>).emit;
+      if (own === undefined) server.emit = emit;
       else Object.defineProperty(server, "emit", own);
     };
-    server.emit = function (event: string, ...args: unknown[]): boolean {
+    const quiet = (event: string, ...args: unknown[]): boolean => {
       if (event !== "listening" && event !== "error") return emit.call(server, event, ...args);
       restore();
       if (event === "listening") resolve();
       else reject(args[0]);
       return true;
     };
+    Object.defineProperty(server, "emit", { configurable: true, writable: true, value: quiet });
     try {
       listen();
     } catch (error) {
@@ -404,16 +406,21 @@ export function pretend(
     family: bound.hostname.includes(":") ? "IPv6" : "IPv4",
     port: bound.port,
   };
-  const properties: PropertyDescriptorMap = {
-    address: { configurable: true, writable: true, value: () => listens() ? address : null },
-    ...(both ? { listening: { configurable: true, get: listens } } : {}),
-  };
-  Object.defineProperties(server, properties);
-  return () => {
-    for (const key of Object.keys(properties)) {
-      delete (server as unknown as Record<string, unknown>)[key];
-    }
-  };
+  const prototype = Object.getPrototypeOf(server) as NodeServer;
+  let over = false;
+  Object.defineProperty(server, "address", {
+    configurable: true,
+    writable: true,
+    value: () => over ? prototype.address.call(server) : listens() ? address : null,
+  });
+  if (both) {
+    Object.defineProperty(server, "listening", {
+      configurable: true,
+      get: () => over ? Reflect.get(prototype, "listening", server) : listens(),
+    });
+  }
+  // Not deleted: V8 would keep the properties of the server in a dictionary from then on, and each request looks at many.
+  return () => over = true;
 }
 
 /** What `pretend` has to do for a server that is open. */
