@@ -25,7 +25,8 @@ export interface Said {
   readonly cut?: number;
 }
 
-const STEP_MS = 60_000;
+// Longer than `upgradeTimeoutMs`, which on a busy machine is needed.
+const STEP_MS = 120_000;
 
 /** One service, whoever serves it. */
 export class Service {
@@ -184,7 +185,7 @@ export class Service {
   }
 }
 
-/** Waits until something holds. @throws {Error} after a minute. */
+/** Waits until something holds. @throws {Error} after two minutes. */
 export async function until(what: string, holds: () => boolean): Promise<void> {
   const deadline = performance.now() + STEP_MS;
   while (!holds()) {

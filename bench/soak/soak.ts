@@ -31,7 +31,7 @@ if (!Number.isInteger(seed)) {
   throw new RangeError(`--seed is "${values.seed}", expected a whole number`);
 }
 
-const OPTIONS = { probationMs: 300, upgradeTimeoutMs: 20_000 };
+const OPTIONS = { probationMs: 300 };
 const runtimes = discover().present;
 const byName = (name: string) => runtimes.find((each) => each.name === name)!;
 const folder = mkdtempSync(join(tmpdir(), "changeover-soak-"));

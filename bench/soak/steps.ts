@@ -40,9 +40,9 @@ export function* stepsOf(seed: number, runtimes: readonly string[]): Generator<S
     const to = random.pick(runtimes);
     if (dice < 0.6) yield { do: "upgrade", to };
     else if (dice < 0.85) {
-      // One that hangs takes its whole time.
+      // One that hangs takes its whole time, a minute.
       const how = random.pick(failures);
-      yield { do: "fail", to, how: how === "hang" && random.chance(0.7) ? "exit" : how };
+      yield { do: "fail", to, how: how === "hang" && random.chance(0.9) ? "exit" : how };
     } else if (dice < 0.9) yield { do: "restart", to };
     else yield { do: "rest", ms: random.below(2000) };
   }
