@@ -37,7 +37,7 @@ export type BoundAddress =
  * The longest path of a Unix socket that is accepted, in bytes of UTF-8.
  *
  * `sun_path` has 108 bytes on Linux and 104 on macOS (`unix(7)`, `sys/un.h`), one is for the NUL, and the socket is
- * bound as `<path>.<pid>` (up to 7 digits) before it is renamed. The smaller bound holds everywhere, so that an
+ * bound as `<path>.<7 digits>` before it is renamed. The smaller bound holds everywhere, so that an
  * address that works on one system works on all.
  */
 export const MAX_PATH_BYTES: number = 104 - 1 - ".1234567".length;
@@ -212,7 +212,7 @@ function unix(text: string, refuse: Refuse): Address {
   if (bytes <= MAX_PATH_BYTES) return { kind: "unix", path };
   return refuse(
     `its path has ${bytes} bytes and may have ${MAX_PATH_BYTES} (104 of the system, less the end ` +
-      `mark and ".<pid>" while it is bound), use a shorter one`,
+      `mark and ".1234567" while it is bound), use a shorter one`,
   );
 }
 

@@ -36,7 +36,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EROFS: "the file system is read-only",
 };
 
-// A PID has at most ten digits.
+// A PID has at most ten digits; what fills this is no PID file.
 const MAX_READ_BYTES = 32;
 
 /** What {@linkcode checkPidFile} can be told. */
@@ -111,7 +111,7 @@ export function writePidFile(path: string, pid: number): void {
  */
 export function removePidFile(path: string, pid: number): boolean {
   try {
-    if (readStart(path)?.trim() !== String(pid)) return false;
+    if (readPidText(path)?.trim() !== String(pid)) return false;
     rmSync(path);
     return true;
   } catch (cause) {
@@ -121,20 +121,26 @@ export function removePidFile(path: string, pid: number): boolean {
 }
 
 /**
- * Reads the first bytes of a file that somebody else may have put there: links are not followed, nothing is waited for.
+ * Reads a PID file that somebody else may have put there: links are not followed, nothing is waited for.
  *
- * @returns `undefined` for anything that is no file, or is another one by the time it is open.
+ * @param path The file.
+ * @param looks How often to look when it is another file by the time it is open, as in an upgrade.
+ * @returns What it holds, empty when that is too much for a PID; `undefined` for anything that is no file.
+ * @throws {Error} The system's, when there is none or it cannot be read.
  */
-function readStart(path: string): string | undefined {
+export function readPidText(path: string, looks = 5): string | undefined {
   const there = lstatSync(path, { bigint: true });
   if (!there.isFile()) return undefined;
   // Deno ignores O_NOFOLLOW (seen with 2.9.6); O_NONBLOCK is for a FIFO that took the file's place meanwhile.
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const opened = fstatSync(fd, { bigint: true });
-    if (opened.dev !== there.dev || opened.ino !== there.ino) return undefined;
+    if (opened.dev !== there.dev || opened.ino !== there.ino) {
+      return looks > 1 ? readPidText(path, looks - 1) : undefined;
+    }
     const bytes = new Uint8Array(MAX_READ_BYTES);
-    return new TextDecoder().decode(bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0)));
+    const length = readSync(fd, bytes, 0, bytes.length, 0);
+    return length === bytes.length ? "" : new TextDecoder().decode(bytes.subarray(0, length));
   } finally {
     closeSync(fd);
   }

@@ -11,7 +11,6 @@
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { formatAddress } from "../address.ts";
 import { comparableHostname } from "../hostname.ts";
 import type { ListenAt } from "./backend.ts";
@@ -29,6 +28,7 @@ import {
   socketInode,
   unregister,
 } from "./libc/registrations.ts";
+import { temporaryUnixPath } from "./unix_path.ts";
 
 export { boundAddress, pause, type Paused, type Registration, registrations, resume };
 
@@ -86,9 +86,6 @@ export interface Placeholder {
 
 /** Longest wait for a runtime that registers in a later turn of its loop. */
 const REGISTRATION_TIMEOUT_MS = 2000;
-
-/** Number of the next temporary path. */
-let placeholders = 0;
 
 /**
  * Remembers which sockets this process has. Take it right before a server is started.
@@ -298,8 +295,7 @@ function plain(hostname: string): string {
  */
 export function placeholder(libc: Libc, socket: SocketInfo): Placeholder {
   if (socket.family === "unix") {
-    const path = join(tmpdir(), `changeover-${process.pid}-${++placeholders}.sock`);
-    rmSync(path, { force: true }); // left behind by a process that had this number
+    const path = temporaryUnixPath(join(tmpdir(), "changeover"));
     return { at: { path, unix: path }, remove: () => rmSync(path, { force: true }) };
   }
   const hostname = loopback(libc, socket.family);

@@ -8,14 +8,20 @@
  * @module
  */
 
-import { lstatSync, renameSync, statSync, unlinkSync } from "node:fs";
+import { lstatSync, renameSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
 import { UpgradeError } from "../errors.ts";
 
-/** Under which name the socket for `path` is bound at first. */
+/**
+ * Under which name the socket for `path` is bound at first.
+ *
+ * @returns Another one each time, of seven digits that cannot be guessed: in a folder that others may write to, nobody can
+ * take it first.
+ */
 export function temporaryUnixPath(path: string): string {
-  return `${path}.${process.pid}`;
+  const [random = 0] = crypto.getRandomValues(new Uint32Array(1));
+  return `${path}.${1_000_000 + random % 9_000_000}`;
 }
 
 // How long the server that was asked may take to end the connection; a cut one would be an error to it.
@@ -64,9 +70,6 @@ export async function checkUnixPath(path: string): Promise<void> {
       "another process serves this path and it was not inherited from a parent; stop that process or choose another path",
     );
   }
-  // Left behind by a process that had this number and died between bind and rename.
-  const temporary = temporaryUnixPath(path);
-  if (lstatSync(temporary, { throwIfNoEntry: false })?.isSocket()) unlinkSync(temporary);
 }
 
 /** Gives the bound socket its name. */

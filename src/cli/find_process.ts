@@ -4,13 +4,10 @@
  * @module
  */
 
-import { readFileSync, statSync } from "node:fs";
+import { readPidText } from "../pid_file.ts";
 import { CommandError, NOTHING_THERE, UsageError } from "./exit_codes.ts";
 import { type Processes, signalNumber } from "./processes.ts";
 import type { Target } from "./target.ts";
-
-// A process id with its newline; what is longer is another file.
-const LONGEST_PID_FILE = 64;
 
 /** A target that is reached by signals. */
 export type ProcessTarget = Exclude<Target, { readonly kind: "control" }>;
@@ -55,16 +52,13 @@ export function readPidFile(path: string): number {
   const name = JSON.stringify(path);
   let text;
   try {
-    const found = statSync(path);
-    // A FIFO would block this process for ever.
-    if (!found.isFile()) throw nothing(`${name} is no file`);
-    text = found.size > LONGEST_PID_FILE ? "" : readFileSync(path, "utf8");
+    text = readPidText(path);
   } catch (error) {
-    if (error instanceof CommandError) throw error;
     const { code, message } = error as { readonly code?: string; readonly message: string };
     if (code === "ENOENT") throw nothing(`there is no PID file ${name}; does the service run?`);
     throw nothing(`cannot read PID file ${name}: ${message}`);
   }
+  if (text === undefined) throw nothing(`${name} is no file; a link is not followed`);
   const pid = /^\s*[0-9]{1,10}\s*$/.test(text) ? Number(text) : NaN;
   // kill(2): 0 and negative numbers mean groups, 1 is the first process of the machine or the container.
   if (!(pid > 1 && pid < 2 ** 31)) throw nothing(`${name} holds no process id of a service`);

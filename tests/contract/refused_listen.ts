@@ -5,9 +5,10 @@
  */
 
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
+import process from "node:process";
 import type { Address } from "../../src/address.ts";
 import { FIRST_SOCKET_FD } from "../../src/protocol.ts";
 import { disobedient, type Kind } from "./kinds.ts";
@@ -83,6 +84,24 @@ function addressClauses(kind: Kind): Clause[] {
         first.close();
         const second = await listen(world, kind, address);
         assert.deepEqual(second.bound, address);
+      },
+    },
+    {
+      title:
+        `${kind.name} is not hindered by what others have put beside its path, and leaves it alone`,
+      needs: ["network"],
+      async run(world) {
+        const address: Address = { kind: "unix", path: join(world.folder, "socket") };
+        // Names that can be foreseen.
+        const planted = ["", `${process.pid}`, "tmp", "placeholder"]
+          .map((end) => `${address.path}.${end}`);
+        for (const path of planted) writeFileSync(path, "planted");
+        const listener = await listen(world, kind, address);
+        assert.deepEqual(listener.bound, address);
+        for (const path of planted) assert.equal(readFileSync(path, "utf8"), "planted");
+        listener.close();
+        listener.finish();
+        assert.equal(readdirSync(world.folder).length, planted.length + 1, "nothing else is left");
       },
     },
     {

@@ -53,7 +53,7 @@ async function repeat(
   for (let n = 1; n <= TIMES; n++) {
     await step(n);
     // In so short a time memory says nothing.
-    if (n % EVERY === 0) looks.push({ ...await look(service, folder), mebibytes: 0 });
+    if (n % EVERY === 0) looks.push({ ...await look(service, folder), heap: 0, resident: 0 });
   }
   for (const end of clients) assert.ok(await end() > TIMES, "clients were there all the time");
   return growth(runtime.name, looks);

@@ -1,6 +1,7 @@
 // Runs on: node26, deno, bun
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -118,6 +119,12 @@ test("a PID file that holds no process id of a service is never followed", (t) =
     () => findProcess({ kind: "pid-file", path: `${path}x` }, machine),
     /there is no PID file/,
   );
+  const good = pidFile(t, "123");
+  for (const plant of [() => symlinkSync(good.path, path), () => execFileSync("mkfifo", [path])]) {
+    rmSync(path);
+    plant();
+    assert.throws(() => findProcess({ kind: "pid-file", path }, machine), /is no file; a link/);
+  }
 });
 
 test("a process that is gone, another user's, this very command, or deaf to the signal is not signalled", async (t) => {
