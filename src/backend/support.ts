@@ -26,6 +26,7 @@ export type ServerKind =
   | "node:tls"
   | "node:http"
   | "node:https"
+  | "node:http2"
   | "node:dgram"
   | "native:http"
   | "native:https"
@@ -64,6 +65,7 @@ export const SUPPORT: readonly SupportRow[] = [
     bun: { placing: "transplant", without: "fallback" },
   },
   { kind: "node:https", label: "`node:https`", node: NATIVE, deno: NATIVE, bun: PLACED },
+  { kind: "node:http2", label: "`node:http2`", node: NATIVE, deno: NATIVE, bun: NATIVE },
   { kind: "node:dgram", label: "`node:dgram`", node: NATIVE, deno: PLACED, bun: PLACED },
   { kind: "native:http", label: "`Deno.serve`, `Bun.serve`", deno: PLACED, bun: PLACED },
   { kind: "native:https", label: "the same with TLS", deno: PLACED, bun: PLACED },

@@ -14,6 +14,8 @@ const SPEECH: Readonly<Record<string, Speech>> = {
   http: "http",
   late: "http",
   https: "https",
+  h2c: "h2c",
+  h2: "h2",
   tcp: "tcp",
   tls: "tls",
 };
@@ -28,7 +30,7 @@ testPairs(
       const first = await chain.event("ready", 1);
       const names = (first["addresses"] as { name: string }[]).map(({ name }) => name)
         .filter((name) => name !== "main");
-      assert.equal(names.length, 18, "all kinds are there");
+      assert.equal(names.length, 22, "all kinds are there");
       for (const name of names) {
         askers.set(name, new Asker(SPEECH[name.split(".")[0]!]!, chain.address(name)));
       }

@@ -28,6 +28,7 @@ const SPEECH: Readonly<Record<string, Speech>> = {
   "tcp.native": "tcp",
   "tls.native": "tls",
   "late.native": "http",
+  "h2.node": "h2",
 };
 
 const KINDS: Readonly<Record<string, ServerKind>> = {
@@ -40,6 +41,7 @@ const KINDS: Readonly<Record<string, ServerKind>> = {
   "tcp.native": "native:tcp",
   "tls.native": "native:tls",
   "late.native": "native:http",
+  "h2.node": "node:http2",
 };
 
 /** Whether a server can be replaced here: it passes its socket on, and takes one over. */

@@ -1,15 +1,20 @@
 /**
- * Clients that ask one socket after the other who serves it, each request on a connection of its own, and never retry.
+ * Clients that ask one socket who serves it, request by request, each on a connection of its own or, over HTTP/2, on one
+ * until it is told to go, and never retry.
  *
  * @module
  */
 
+import { type ClientHttp2Session, connect } from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
 import type { Target } from "./chain.ts";
 
 /** What a socket speaks. */
-export type Speech = "http" | "https" | "tcp" | "tls";
+export type Speech = "http" | "https" | "tcp" | "tls" | Http2;
+
+/** HTTP/2 without and with TLS. */
+type Http2 = "h2c" | "h2";
 
 /** What one socket answered, request by request. */
 export interface Asked {
@@ -24,7 +29,7 @@ export interface Asked {
 const REQUEST = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 /** One request on a connection of its own. @returns The body, or the answer to a line. */
-export function askOnce(speech: Speech, target: Target): Promise<string> {
+export function askOnce(speech: Exclude<Speech, Http2>, target: Target): Promise<string> {
   return new Promise((resolve, reject) => {
     const secure = speech === "https" || speech === "tls";
     const socket = secure
@@ -50,6 +55,57 @@ export function askOnce(speech: Speech, target: Target): Promise<string> {
   });
 }
 
+/** A client of `node:http2` that connects anew after a GOAWAY. */
+class Http2Client {
+  readonly #target: Target;
+  readonly #secure: boolean;
+  #session: ClientHttp2Session | undefined;
+
+  constructor(target: Target, secure: boolean) {
+    this.#target = target;
+    this.#secure = secure;
+  }
+
+  /** One stream. @returns The body. */
+  ask(): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const session = this.#session ??= this.#connect();
+      const stream = session.request({ ":path": "/" });
+      const timer = setTimeout(() => stream.destroy(new Error("no answer within 30 s")), 30_000);
+      let text = "";
+      stream.on("data", (chunk: Uint8Array) => text += new TextDecoder().decode(chunk));
+      stream.on("error", reject);
+      stream.on("close", () => {
+        clearTimeout(timer);
+        if (/^\d+$/.test(text) && stream.rstCode === 0) resolve(text);
+        else reject(new Error(`reset with ${stream.rstCode} after ${JSON.stringify(text)}`));
+      });
+    });
+  }
+
+  close(): void {
+    this.#session?.close();
+  }
+
+  #connect(): ClientHttp2Session {
+    const options = { ...this.#target, rejectUnauthorized: false, servername: "localhost" };
+    const session = connect(this.#secure ? "https://localhost" : "http://localhost", {
+      createConnection: () =>
+        this.#secure
+          ? tls.connect({ ...options, ALPNProtocols: ["h2"] })
+          : net.connect(this.#target),
+    });
+    const leave = () => {
+      if (this.#session === session) this.#session = undefined;
+    };
+    session.on("goaway", leave);
+    session.on("close", leave);
+    // Its streams are told as well.
+    session.on("error", leave);
+    return session;
+  }
+}
+
 /** Asks until it is told to stop. */
 export class Asker {
   readonly asked: Asked = { answers: [], count: 0, lost: [] };
@@ -69,14 +125,19 @@ export class Asker {
 
   async #run(speech: Speech, target: Target): Promise<void> {
     const { asked } = this;
+    const http2 = speech === "h2c" || speech === "h2"
+      ? new Http2Client(target, speech === "h2")
+      : undefined;
+    const ask = () => http2?.ask() ?? askOnce(speech as Exclude<Speech, Http2>, target);
     while (!this.#stopped) {
       try {
-        const answer = await askOnce(speech, target);
+        const answer = await ask();
         asked.count += 1;
         if (asked.answers.at(-1) !== answer) asked.answers.push(answer);
       } catch (error) {
         asked.lost.push((error as Error).message);
       }
     }
+    http2?.close();
   }
 }

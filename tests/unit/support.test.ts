@@ -43,6 +43,6 @@ test("the way of a server is told by runtime, kind and whether sockets can be pl
 });
 
 test("where no socket can be placed, the servers that are replaced all the same are named", () => {
-  assert.equal(alternatives("bun"), "node:net, node:tls or node:http");
-  assert.equal(alternatives("deno"), "node:net, node:tls, node:http or node:https");
+  assert.equal(alternatives("bun"), "node:net, node:tls, node:http or node:http2");
+  assert.equal(alternatives("deno"), "node:net, node:tls, node:http, node:https or node:http2");
 });
