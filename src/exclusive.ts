@@ -23,17 +23,28 @@ export interface ExclusiveResource {
 
 interface Held extends ExclusiveResource {
   readonly name: string;
+  /** The last call for it, which may take longer than anybody waits; never rejects. */
+  busy: Promise<unknown>;
 }
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** Calls the application, and remembers when that is over. */
+function call(held: Held, what: () => Promise<unknown>): Promise<unknown> {
+  const over = what();
+  held.busy = over.catch(() => {});
+  return over;
+}
+
 /** The resources of this process. */
 export class Exclusives {
   readonly #held = new Set<Held>();
-  /** Of the last attempt: what `release` was called for, and when that call is over. */
-  #released: { readonly held: Held; readonly over: Promise<unknown> }[] = [];
+  /** What `release` was called for, and not `reacquire` yet; `true`: it has been released. */
+  readonly #released = new Map<Held, boolean>();
+  /** Counts calls of {@linkcode Exclusives.release}: whoever took back before must not go on. */
+  #releases = 0;
   #abort = new AbortController();
 
   /** How many there are. */
@@ -57,6 +68,7 @@ export class Exclusives {
       name,
       release: (context) => release.call(resource, context),
       reacquire: (context) => reacquire.call(resource, context),
+      busy: Promise.resolve(),
     };
     this.#held.add(held);
     return () => void this.#held.delete(held);
@@ -64,16 +76,25 @@ export class Exclusives {
 
   /** Lets go of all, the last that was added first. @throws {Error} at the first that fails. */
   release(): Promise<void> {
+    this.#releases++;
     return this.#run(async (signal) => {
-      this.#released = [];
+      // What was withdrawn is the application's own.
+      for (const held of this.#released.keys()) {
+        if (!this.#held.has(held)) this.#released.delete(held);
+      }
       for (const held of [...this.#held].reverse()) {
-        const over = new Promise((resolve) => resolve(held.release({ signal })));
-        this.#released.push({ held, over });
-        await over.catch((cause) => {
-          throw new Error(`"${held.name}" could not be released: ${messageOf(cause)}`, { cause });
-        });
+        // The last attempt may still be letting go of it, or taking it back.
+        await held.busy;
         // Nobody waits for it any more.
         if (signal.aborted) return;
+        if (this.#released.get(held)) continue;
+        this.#released.set(held, false);
+        await call(held, async () => {
+          await held.release({ signal });
+          this.#released.set(held, true);
+        }).catch((cause) => {
+          throw new Error(`"${held.name}" could not be released: ${messageOf(cause)}`, { cause });
+        });
       }
     });
   }
@@ -84,16 +105,17 @@ export class Exclusives {
    * @returns What could not be taken back, and why; `null` when all was.
    */
   reacquire(): Promise<string | null> {
+    const releases = this.#releases;
     return this.#run(async (signal) => {
       const problems: string[] = [];
-      for (const { held, over } of this.#released.splice(0).reverse()) {
-        try {
-          // Never while the application is still letting go of it.
-          await over.catch(() => {});
-          await held.reacquire({ signal });
-        } catch (error) {
+      for (const held of [...this.#released.keys()].reverse()) {
+        // Never while the application is still letting go of it, nor for a successor that is started meanwhile.
+        await held.busy;
+        if (releases !== this.#releases) break;
+        this.#released.delete(held);
+        await call(held, async () => await held.reacquire({ signal })).catch((error) => {
           problems.push(`"${held.name}" could not be taken back: ${messageOf(error)}`);
-        }
+        });
       }
       return problems.length === 0 ? null : problems.join("; ");
     });

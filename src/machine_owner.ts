@@ -126,6 +126,16 @@ function resume({ request }: Upgrading | Probation, failure: Failure): Step {
   ];
 }
 
+/** The same before there was a child: nothing is started any more. */
+function turnBack(state: Upgrading, failure: Failure): Step {
+  const [next, effects] = resume(state, failure);
+  return [next, [
+    ...(state.phase === "pausing" ? [{ type: "clear-timer", timer: "pause" } as const] : []),
+    { type: "release-child" },
+    ...effects,
+  ]];
+}
+
 /** The process accepts again, whether or not everything was taken back: the application knows what it can answer. */
 function resumed(state: Upgrading, failure: Failure, problem: string | null): Step {
   const told = problem === null
@@ -157,7 +167,8 @@ function interrupt(state: Upgrading | Probation): Step {
         patient: state.name === "probation" || phase === "committing",
       },
     ] as const),
-    ...(child ? [] : [{ type: "release-child" } as const]),
+    // While it takes back, it has let go already.
+    ...(child || phase === "resuming" ? [] : [{ type: "release-child" } as const]),
     ...reject(state.request, {
       code: "ERR_STOPPED",
       message: "Cannot finish the upgrade: the process was stopped",
@@ -217,11 +228,10 @@ export const upgrading: Row<"upgrading"> = {
         { type: "release-resources" },
       ]]
       : ignore("nothing was being paused")(state),
-  "pause-failed": (state, event) => {
-    if (state.phase !== "pausing") return ignore("nothing was being paused")(state);
-    const [next, effects] = resume(state, event.failure);
-    return [next, [{ type: "clear-timer", timer: "pause" }, ...effects]];
-  },
+  "pause-failed": (state, event) =>
+    state.phase === "pausing"
+      ? turnBack(state, event.failure)
+      : ignore("nothing was being paused")(state),
   "released": (state) =>
     state.phase === "releasing"
       ? [{ ...state, phase: "spawning" }, [
@@ -232,7 +242,7 @@ export const upgrading: Row<"upgrading"> = {
       : ignore("nothing was being released")(state),
   "release-failed": (state, event) =>
     state.phase === "releasing"
-      ? resume(state, event.failure)
+      ? turnBack(state, event.failure)
       : ignore("nothing was being released")(state),
   "reacquired": (state, event) =>
     state.phase === "resuming"
@@ -316,7 +326,7 @@ export const upgrading: Row<"upgrading"> = {
         return ignore("the child was told to go already")(state);
       case "pausing":
       case "releasing":
-        return resume(state, failure);
+        return turnBack(state, failure);
       case "resuming":
         return resumed(state, state.failure, TIMED_OUT.resuming);
       default:

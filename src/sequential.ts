@@ -35,9 +35,16 @@ export interface SequentialParts {
   error(message: string): void;
 }
 
+/** Whether an owner accepts: it is not in a sequential upgrade. */
+function isToAccept(state: State): boolean {
+  return state.name === "serving" || "paused" in state && !state.paused;
+}
+
 /** Pauses, releases, takes back and resumes. */
 export class Sequential {
   readonly #parts: SequentialParts;
+  /** When no listener is being paused. */
+  #pausing: Promise<unknown> = Promise.resolve();
 
   /** @param parts See {@linkcode SequentialParts}. */
   constructor(parts: SequentialParts) {
@@ -61,14 +68,19 @@ export class Sequential {
       // What can fail without the child fails before anybody has to wait.
       await succession?.prepare(command);
       if (isGivenUp()) return { type: "paused" };
-      const outcomes = await Promise.allSettled(listeners.map((listener) => listener.pause?.()));
-      const failed = outcomes.find(({ status }) => status === "rejected");
-      if (failed?.status === "rejected") throw failed.reason;
+      // One after the other, should the last attempt have been given up.
+      const pausing = this.#pausing.then(() =>
+        Promise.allSettled(listeners.map((listener) => listener.pause?.()))
+      );
+      this.#pausing = pausing;
+      const outcomes = await pausing;
       if (isGivenUp()) {
-        // Whoever gave it up has opened what was paused by then.
-        if (state().name === "serving") await this.#openAll();
+        // Whoever gave it up has opened what was paused by then; what was paused since would stay so.
+        if (isToAccept(state())) await this.#openAll();
         return { type: "paused" };
       }
+      const failed = outcomes.find(({ status }) => status === "rejected");
+      if (failed?.status === "rejected") throw failed.reason;
       succession?.paused(await leaving.pause(plan, clock, caughtUp));
       return { type: "paused" };
     });

@@ -825,7 +825,7 @@ const TRANSITIONS: readonly Row[] = [
       `upgrading, pausing${how}`,
       "pause-failed",
       resuming(FAILURE),
-      ["clear-timer pause", ...RESUME],
+      ["clear-timer pause", "release-child", ...RESUME],
     ],
     [
       `a process that is paused too late goes on${how}`,
@@ -836,7 +836,7 @@ const TRANSITIONS: readonly Row[] = [
         message:
           "Cannot upgrade: the process could not be paused within drainTimeoutMs and upgradeTimeoutMs together",
       }),
-      RESUME,
+      ["clear-timer pause", "release-child", ...RESUME],
     ],
     [
       `the child is started once everything is released, in a new time,${how}`,
@@ -850,7 +850,7 @@ const TRANSITIONS: readonly Row[] = [
       `upgrading, releasing${how}`,
       "release-failed",
       resuming(FAILURE),
-      RESUME,
+      ["release-child", ...RESUME],
     ],
     [
       `what is released too late is taken back${how}`,
@@ -861,7 +861,7 @@ const TRANSITIONS: readonly Row[] = [
         message:
           "Cannot upgrade: the resources were not released within upgradeTimeoutMs; release them sooner or raise upgradeTimeoutMs",
       }),
-      RESUME,
+      ["release-child", ...RESUME],
     ],
     [
       `a child that was started after a pause may initialise${how}`,
@@ -923,11 +923,11 @@ const TRANSITIONS: readonly Row[] = [
     ],
   ]),
   [
-    "stop ends a process that is resuming",
+    "stop ends a process that is resuming, and has let go of its child already",
     "upgrading, resuming",
     "stop-called",
     "stopping",
-    STOP_ALONE,
+    STOP_ALONE.filter((effect) => effect !== "release-child"),
   ],
   [
     "a ready child is told to take over after a pause",

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { Listener } from "../../src/backend/backend.ts";
 import { Exclusives } from "../../src/exclusive.ts";
 import { type AppOptions, failed, isPending, outcome, serving } from "../support/fake_app.ts";
 
@@ -152,6 +153,55 @@ describe("a sequential upgrade", () => {
     assert.ok(lines.some((line) => /^error: Cannot go on as before: "gone"/.test(line)));
     assert.deepEqual(log.slice(-2), ["release", "reacquire"]);
     assert.equal(upgrader.status().state, "serving");
+  });
+
+  test("is not begun anew while what the last one released is still being taken back", async () => {
+    const { upgrader, fake, connection } = await locked();
+    connection.destroy();
+    const log: string[] = [];
+    let finish = () => {};
+    upgrader.exclusive("slow", {
+      release: () => void log.push("release"),
+      reacquire: () =>
+        new Promise<void>((resolve) => {
+          log.push("reacquire");
+          finish = () => (log.push("back"), resolve());
+        }),
+    });
+    const first = outcome(upgrader.upgrade());
+    await (await fake.child()).exit(1);
+    await fake.clock.advance(3000);
+    await failed(first, "ERR_CHILD_EXITED");
+    const second = outcome(upgrader.upgrade());
+    await fake.settle();
+    assert.deepEqual([log, fake.children.length], [["release", "reacquire"], 1]);
+    finish();
+    const child = await fake.child();
+    assert.deepEqual(log, ["release", "reacquire", "back", "release"]);
+    await child.exit(1);
+    await fake.settle();
+    finish();
+    await failed(second, "ERR_CHILD_EXITED");
+  });
+
+  test("whose pause comes too late does not pause the upgrade after it", async () => {
+    const { upgrader, fake, state, connection } = await locked();
+    connection.destroy();
+    const listener = fake.listeners[0] as unknown as Required<Pick<Listener, "pause">>;
+    const pause = listener.pause.bind(listener);
+    let goOn = () => {};
+    listener.pause = () => new Promise((resolve) => goOn = () => resolve(pause()));
+    const first = outcome(upgrader.upgrade());
+    await fake.settle();
+    await fake.clock.advance(4000);
+    await failed(first, "ERR_UPGRADE_TIMEOUT");
+    const second = outcome(upgrader.upgrade({ mode: "parallel" }));
+    const child = await fake.child();
+    goOn();
+    await fake.settle();
+    assert.equal(state(), "open", "the parent of a parallel upgrade accepts");
+    await child.exit(1);
+    await failed(second, "ERR_CHILD_EXITED");
   });
 
   test("that is stopped in the middle leaves, and releases nothing more", async () => {
