@@ -1,13 +1,30 @@
 /**
  * Walks all worlds, breadth first, so that the first counter-example is a shortest one.
  *
+ * What is explored: up to the given number of processes, of upgrades that each is asked for, and of troubles on one way,
+ * every order of frames, timers, signals, answers of the system, calls of users and ends. A trouble is a death (also
+ * without the last words), a stop, a process that stands still, a torn channel, garbage, a failure of a step. Timers
+ * have no length: each may ring as soon as it runs. Sequential upgrades have the steps of the parent (pausing, waiting
+ * for connections, releasing, taking back), each of which may take longer than anybody waits, and one resource.
+ *
+ * What makes it finish: dead processes that nobody waits for are forgotten, and the rest is told apart by what may still
+ * matter ({@linkcode keyOf}); steps that commute with all others are taken alone (`alone.ts`); a world is remembered by
+ * eight bytes (`known.ts`).
+ *
+ * What is not explored: more processes or troubles at once; what a process starts whose channel was torn and whose
+ * parent lives; a process that goes on after it stood still; paused listeners that cannot be opened again; the frames
+ * that carry state, status, history and requests of older generations. `core.ts`, `sequential.ts` and `exclusive.ts` are
+ * played by `simulation.ts`, not run.
+ *
  * @module
  */
 
+import { staysUnseen } from "./alone.ts";
 import { type Bounds, inevitable, type Move, refused, troubles, wishes } from "./moves.ts";
 import { holdsAfter, holdsAtRest, holdsIn, holdsWhenPunctual, refusalHolds } from "./promises.ts";
 import { Simulation } from "./simulation.ts";
 import { Broken, real, type Subject } from "./subject.ts";
+import { Known } from "./known.ts";
 import { keyOf, show, type World } from "./world.ts";
 
 /** What an exploration found. */
@@ -20,6 +37,8 @@ export interface Exploration {
   readonly depth: number;
   /** Worlds in which nothing more comes by itself. */
   readonly rests: number;
+  /** Worlds from which one step was taken alone, see `alone.ts`. */
+  readonly alone: number;
   /** A shortest way to a broken promise, as a story; `undefined` when all hold. */
   readonly story: string | undefined;
   /** The promise that was broken. */
@@ -28,80 +47,95 @@ export interface Exploration {
   readonly isCut: boolean;
 }
 
-/** How a world was reached. */
-interface Arrival {
-  readonly from: number;
-  readonly title: string;
-}
-
 /**
  * Explores.
  *
  * @param bounds How much.
  * @param subject What; by default the real machine and the real protocol.
- * @param maxStates Where to give up.
  */
 export function explore(
   bounds: Bounds,
   subject: Subject = real,
-  maxStates: number = Infinity,
+  { maxStates = Infinity, isReduced = true, visit = () => {} }: {
+    /** Where to give up. */
+    readonly maxStates?: number;
+    /** Whether some steps are taken alone, see `alone.ts`. */
+    readonly isReduced?: boolean;
+    /** Told of each world. */
+    readonly visit?: (world: World) => void;
+  } = {},
 ): Exploration {
-  const simulation = new Simulation(subject);
-  const arrivals: Arrival[] = [{ from: -1, title: "" }];
-  // Worlds are remembered by 53 bits of their key: of a million, two are confused once in 18,000 explorations.
-  const known = new Set<number>();
+  const isExclusive = bounds.mode === "sequential";
+  const simulation = new Simulation(subject, isExclusive);
+  const known = new Known();
+  // How each world was reached: from which one, by which of the moves there. A story goes the way once more.
+  const way: Way = { from: [-1], moves: [-1] };
+  const refusals = new Set<number>();
   let steps = 0;
   let depth = 0;
   let rests = 0;
+  let alone = 0;
   const first = simulation.begin();
-  known.add(hash(keyOf(first)));
-  let level: { world: World; index: number }[] = [{ world: first, index: 0 }];
-  const end = (error?: unknown, at?: number, title?: string): Exploration => ({
+  known.add(keyOf(first));
+  let level: World[] = [first];
+  let begin = 0;
+  const end = (error?: unknown, at = 0, move?: Move): Exploration => ({
     states: known.size,
     steps,
     depth,
     rests,
+    alone,
     isCut: known.size >= maxStates,
     broken: error === undefined ? undefined : (error as Error).message,
-    story: error === undefined ? undefined : tell(
-      simulation,
-      bounds,
-      [...wayTo(arrivals, at as number), ...(title === undefined ? [] : [title])],
-      error as Error,
-    ),
+    story: error === undefined ? undefined : tell(simulation, bounds, {
+      moves: movesTo(way, at),
+      last: move,
+      error: error as Error,
+    }),
   });
   while (level.length > 0 && known.size < maxStates) {
-    const next: typeof level = [];
-    for (const { world, index } of level) {
+    const next: World[] = [];
+    for (const [place, world] of level.entries()) {
       let move: Move | undefined;
       try {
+        visit(world);
         holdsIn(world);
-        for (move of refused(simulation, world, bounds)) refusalHolds(world, move.run());
+        for (move of refused(simulation, world, bounds, refusals)) {
+          refusalHolds(world, move.run());
+        }
         move = undefined;
         const coming = inevitable(simulation, world, bounds);
-        // What comes and changes nothing may come for ever.
-        const here = keyOf(world);
-        if (coming.every((each) => keyOf((move = each).run()) === here)) {
-          rests++;
-          move = undefined;
-          holdsAtRest(world);
-          if (bounds.punctual && bounds.troubles === 0) holdsWhenPunctual(world);
+        const single = coming.findIndex((each) =>
+          each.isAlone && isReduced && staysUnseen(world, each.run())
+        );
+        if (single >= 0) alone++;
+        else {
+          // What comes and changes nothing may come for ever.
+          const here = keyOf(world);
+          if (coming.every((each) => keyOf((move = each).run()) === here)) {
+            rests++;
+            move = undefined;
+            holdsAtRest(world, isExclusive);
+            if (bounds.punctual && bounds.troubles === 0) holdsWhenPunctual(world);
+          }
+          coming.push(...wishes(simulation, world, bounds), ...troubles(simulation, world, bounds));
         }
-        coming.push(...wishes(simulation, world, bounds), ...troubles(simulation, world, bounds));
-        for (move of coming) {
+        for (const [index, each] of coming.entries()) {
+          if (single >= 0 && index !== single) continue;
+          move = each;
           steps++;
           const reached = move.run();
           holdsAfter(world, move, reached);
-          const key = hash(keyOf(reached));
-          if (known.has(key)) continue;
-          known.add(key);
-          next.push({ world: reached, index: arrivals.length });
-          arrivals.push({ from: index, title: move.title });
+          if (!known.add(keyOf(reached))) continue;
+          next.push(reached);
+          way.from.push(begin + place);
+          way.moves.push(index);
         }
       } catch (error) {
-        return end(error, index, move?.title);
+        return end(error, begin + place, move);
       }
     }
+    begin += level.length;
     level = next;
     if (next.length > 0) depth++;
     if (depth >= (bounds.depth ?? Infinity)) break;
@@ -109,65 +143,70 @@ export function explore(
   return end();
 }
 
-/** Titles of the steps to a world. */
-function wayTo(arrivals: readonly Arrival[], index: number): string[] {
-  const titles: string[] = [];
-  for (let at = index; at > 0; at = (arrivals[at] as Arrival).from) {
-    titles.unshift((arrivals[at] as Arrival).title);
-  }
-  return titles;
+/** For each world but the first: from which it was reached, by which of the moves there. */
+interface Way {
+  readonly from: number[];
+  readonly moves: number[];
+}
+
+/** Moves to a world, in order. */
+function movesTo({ from, moves }: Way, index: number): number[] {
+  const way: number[] = [];
+  for (let at = index; at > 0; at = from[at] as number) way.unshift(moves[at] as number);
+  return way;
 }
 
 /** Goes a way once more and tells it. */
 function tell(
   simulation: Simulation,
   bounds: Bounds,
-  titles: readonly string[],
-  error: Error,
+  { moves, last, error }: {
+    readonly moves: readonly number[];
+    readonly last: Move | undefined;
+    readonly error: Error;
+  },
 ): string {
   const lines: string[] = [];
   let world = simulation.begin();
-  for (const [index, title] of titles.entries()) {
-    lines.push(`${String(index + 1).padStart(3)}. ${title}`);
+  const add = (title: string) =>
+    lines.push(`${String(lines.filter(isTitle).length + 1).padStart(3)}. ${title}`);
+  for (const index of moves) {
     const move = [
       ...inevitable(simulation, world, bounds),
       ...wishes(simulation, world, bounds),
       ...troubles(simulation, world, bounds),
-      ...refused(simulation, world, bounds),
-    ].find((each) => each.title === title);
-    if (move === undefined) break;
-    let reached: World;
-    try {
-      reached = move.run();
-    } catch {
-      break; // this is the step that breaks the promise
-    }
-    for (const process of reached.processes) {
-      const was = world.processes[process.id];
-      const now = show(process);
-      if (was !== undefined && show(was) === now) continue;
-      lines.push(`       process ${process.id + 1}: ${now}`);
-    }
+    ][index] as Move;
+    const reached = move.run();
+    add(move.title);
+    lines.push(...changes(world, reached));
     world = reached;
+  }
+  if (last !== undefined) {
+    add(last.title);
+    try {
+      lines.push(...changes(world, last.run()));
+    } catch {
+      // The step itself breaks the promise.
+    }
   }
   const what = error instanceof Broken ? `broken: ${error.message}` : `error: ${error.stack}`;
   const pid = world.pidFile === -1
     ? "nobody's number"
     : `the number of process ${world.pidFile + 1}`;
-  return [`A way of ${titles.length} steps to a broken promise`, ...lines, `PID file: ${pid}`, what]
+  const steps = moves.length + (last === undefined ? 0 : 1);
+  return [`A way of ${steps} steps to a broken promise`, ...lines, `PID file: ${pid}`, what]
     .join("\n");
 }
 
-/** 53 bits of a text (cyrb53). */
-function hash(text: string): number {
-  let one = 0xdeadbeef;
-  let two = 0x41c6ce57;
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    one = Math.imul(one ^ code, 2654435761);
-    two = Math.imul(two ^ code, 1597334677);
-  }
-  one = Math.imul(one ^ (one >>> 16), 2246822507) ^ Math.imul(two ^ (two >>> 13), 3266489909);
-  two = Math.imul(two ^ (two >>> 16), 2246822507) ^ Math.imul(one ^ (one >>> 13), 3266489909);
-  return 4294967296 * (2097151 & two) + (one >>> 0);
+const isTitle = (line: string) => /^ *\d+\. /.test(line);
+
+/** What a step has made of whom. */
+function changes(before: World, after: World): string[] {
+  return after.processes.flatMap((process) => {
+    const was = before.processes[process.id];
+    const now = show(process);
+    return was !== undefined && show(was) === now
+      ? []
+      : [`       process ${process.id + 1}: ${now}`];
+  });
 }

@@ -8,12 +8,17 @@ const { values } = parseArgs({
     processes: { type: "string", default: "3" },
     troubles: { type: "string", default: "2" },
     upgrades: { type: "string", default: "2" },
+    mode: { type: "string", default: "parallel,sequential" },
     punctual: { type: "boolean", default: false },
+    whole: { type: "boolean", default: false },
     depth: { type: "string", default: "1000" },
     states: { type: "string", default: "8000000" },
   },
 });
-const count = (name: Exclude<keyof typeof values, "punctual">, least: number): number => {
+const count = (
+  name: "processes" | "troubles" | "upgrades" | "depth" | "states",
+  least: number,
+): number => {
   const value = Number(values[name]);
   if (Number.isInteger(value) && value >= least) return value;
   throw new RangeError(`--${name} ${values[name]} is not a whole number of at least ${least}`);
@@ -25,13 +30,21 @@ const bounds = {
   depth: count("depth", 1),
   punctual: values.punctual,
 };
-for (const probation of [false, true]) {
+const MODES = ["parallel", "sequential", "either"] as const;
+const modes = MODES.filter((mode) => values.mode.split(",").includes(mode));
+if (modes.length === 0) throw new RangeError(`--mode ${values.mode} is none of ${MODES}`);
+for (const [mode, probation] of modes.flatMap((mode) => [[mode, false], [mode, true]] as const)) {
   const begin = performance.now();
-  const found = explore({ ...bounds, probation }, undefined, count("states", 1));
+  const found = explore({ ...bounds, mode, probation }, undefined, {
+    maxStates: count("states", 1),
+    isReduced: !values.whole,
+  });
   const seconds = ((performance.now() - begin) / 1000).toFixed(1);
   console.log(
-    `${probation ? "with" : "without"} probation: ${found.states} states, ${found.steps} steps, ` +
-      `depth ${found.depth}, ${found.rests} at rest, ${seconds} s${
+    `${mode}, ${
+      probation ? "with" : "without"
+    } probation: ${found.states} states, ${found.steps} steps, ` +
+      `depth ${found.depth}, ${found.rests} at rest, ${found.alone} steps alone, ${seconds} s${
         found.isCut ? "; not all: the limit of states was reached" : ""
       }`,
   );

@@ -5,9 +5,18 @@
  */
 
 import type { Event } from "../../src/machine.ts";
-import { dies, failure, isOwner, processOf, type Simulation } from "./simulation.ts";
+import { dies, failure, isOwner, isUnaware, processOf, type Simulation } from "./simulation.ts";
 import { GARBAGE } from "./subject.ts";
-import { change, isLeaving, type Process, type World } from "./world.ts";
+import { isDeaf, isLetGo, isUnwatched } from "./alone.ts";
+import {
+  change,
+  isLeaving,
+  isPaused,
+  keyOfProcess,
+  type Process,
+  type Work,
+  type World,
+} from "./world.ts";
 
 /** How much of the world is explored. */
 export interface Bounds {
@@ -17,6 +26,8 @@ export interface Bounds {
   readonly troubles: number;
   /** How often one process may be asked to upgrade. */
   readonly upgrades: number;
+  /** Whether upgrades are sequential ones, which release what only one process may hold; by default none is. */
+  readonly mode?: "parallel" | "sequential" | "either";
   /** Whether children are watched before commit. */
   readonly probation: boolean;
   /** Whether nobody is late: the timers of the machine ring only when nothing else comes. */
@@ -32,15 +43,18 @@ export interface Move {
   readonly run: () => World;
   /** What the world does to the processes; all other moves are theirs. */
   readonly isTrouble: boolean;
+  /** Whether it is tried without the others, see `alone.ts`. */
+  readonly isAlone?: boolean;
 }
 
-type Add = (title: string, run: () => World) => void;
+type Add = (title: string, run: () => World, isAlone?: boolean) => void;
 
 /** What comes by itself, sooner or later, in any order. */
 export function inevitable(simulation: Simulation, world: World, bounds: Bounds): Move[] {
   const moves: Move[] = [];
   const late: Move[] = [];
-  const add: Add = (title, run) => moves.push({ title, run, isTrouble: false });
+  const add: Add = (title, run, isAlone = false) =>
+    moves.push({ title, run, isTrouble: false, isAlone });
   for (const process of world.processes) {
     const { id, signals } = process;
     if (bounds.punctual && isAboutToBeReady(process)) {
@@ -89,12 +103,14 @@ function fromOutside(simulation: Simulation, world: World, process: Process, add
         process.hasAccepted
           ? simulation.dispatch(taken, id, { type: "stop-called" })
           : ended(taken, id),
+      isDeaf(process),
     );
   }
   if (parent === -1) return;
   const [letter] = down;
   if (letter !== undefined) {
-    add(`${name(id)} reads \`${letter.name}\``, () => simulation.readDown(world, id, {}));
+    const run = () => simulation.readDown(world, id, {});
+    add(`${name(id)} reads \`${letter.name}\``, run, isDeaf(process));
   } else if (!process.endNoticed && (process.isTorn || !processOf(world, parent).isAlive)) {
     const noticed = change(world, id, { endNoticed: true });
     add(
@@ -104,6 +120,7 @@ function fromOutside(simulation: Simulation, world: World, process: Process, add
         process.hasJoined
           ? simulation.dispatch(noticed, id, { type: "parent-gone" })
           : change(noticed, id, { hasJoined: true }),
+      isDeaf(process) || isLetGo(process),
     );
   }
 }
@@ -124,6 +141,14 @@ function byItself(
     add(
       `the listeners of ${name(id)} are open`,
       () => simulation.dispatch(open, id, { type: "opened" }),
+      isDeaf(process),
+    );
+  }
+  for (const work of underWay(process)) {
+    add(
+      `${name(id)} ${DONE[work.what]}${work.isLate ? ", late" : ""}`,
+      () => simulation.worked(world, id, work, false),
+      isDeaf(process),
     );
   }
   if (process.spawning === "command") {
@@ -150,15 +175,32 @@ function byItself(
     add(
       `the last connection of ${name(id)} is finished`,
       () => simulation.dispatch(world, id, { type: "drained" }),
+      state.name === "draining" && isUnwatched(world, process),
     );
   }
-  if (state.name === "exited") add(`${name(id)} ends`, () => ended(world, id));
+  if (state.name === "exited") add(`${name(id)} ends`, () => ended(world, id), !process.holds);
+}
+
+const DONE: { readonly [W in Work["what"]]: string } = {
+  pause: "has paused its listeners",
+  finish: "has no connection any more",
+  release: "has released its resource",
+  reacquire: "has taken its resource back",
+};
+
+/** What may be done next: the application is called for one thing after the other, and the listeners are paused so. */
+function underWay({ work }: Process): Work[] {
+  const isOfServer = ({ what }: Work) => what === "pause" || what === "finish";
+  const next = [work.find(isOfServer), work.find((each) => !isOfServer(each))];
+  return next.filter((each) => each !== undefined);
 }
 
 /** What a parent learns of a child. */
 function toParent(simulation: Simulation, world: World, child: Process, add: Add): void {
   const parent = processOf(world, child.parent);
   if (!parent.isAlive || parent.isFrozen || !parent.hasJoined) return;
+  // Of one that it has let go it hears nothing any more.
+  if (parent.over || parent.child !== child.id) return;
   const { id, up: [letter] } = child;
   if (letter !== undefined) {
     add(
@@ -203,7 +245,12 @@ export function wishes(simulation: Simulation, world: World, bounds: Bounds): Mo
     const mayUpgrade = !isRevocable && !process.isTorn && process.upgradeCalls < bounds.upgrades;
     const hasRoom = !bounds.punctual || world.processes.length < bounds.processes;
     if (state.name === "serving" && mayUpgrade && hasRoom) {
-      add(`${name(id)} is asked to upgrade`, () => askUpgrade(simulation, world, process, bounds));
+      for (const sequential of modes(bounds)) {
+        add(
+          `${name(id)} is asked to upgrade${sequential ? ", one after the other" : ""}`,
+          () => askUpgrade(simulation, world, process, bounds, sequential),
+        );
+      }
     }
     if (state.name === "probation") {
       add(
@@ -213,6 +260,10 @@ export function wishes(simulation: Simulation, world: World, bounds: Bounds): Mo
     }
   }
   return moves;
+}
+
+function modes({ mode = "parallel" }: Bounds): boolean[] {
+  return mode === "either" ? [false, true] : [mode === "sequential"];
 }
 
 /** What may go wrong. */
@@ -226,6 +277,9 @@ export function troubles(simulation: Simulation, before: World, bounds: Bounds):
     crashes(world, process, add);
     const { id } = process;
     if (process.parent !== -1) betweenTwo(simulation, world, process, add);
+    if (!process.isFrozen && !isLeaving(process)) {
+      add(`${name(id)} stands still`, () => change(world, id, { isFrozen: true }));
+    }
     if (process.isFrozen || !process.hasJoined) continue;
     if (!isLeaving(process)) {
       const alone = process.parent === -1 || !processOf(world, process.parent).isAlive;
@@ -237,10 +291,21 @@ export function troubles(simulation: Simulation, before: World, bounds: Bounds):
       );
     }
     if (process.opening) {
-      const open = change(world, id, { opening: false });
+      const failed = change(world, id, { opening: false });
+      // One that believes in its parent leaves the service to it.
+      const open = { ...failed, failedUnaware: world.failedUnaware || isUnaware(world, process) };
       add(
         `a listener of ${name(id)} cannot be opened`,
         () => simulation.dispatch(open, id, { type: "open-failed", failure: failure("ERR_ADOPT") }),
+      );
+    }
+    for (const work of underWay(process)) {
+      if (work.isLate || work.what === "finish") continue;
+      // What nobody has released cannot fail to come back.
+      if (work.what === "reacquire" && !process.hasReleased) continue;
+      add(
+        `${name(id)} fails to ${work.what}`,
+        () => simulation.worked(world, id, work, true),
       );
     }
     if (process.spawning === "process" && !process.over) {
@@ -255,7 +320,7 @@ export function troubles(simulation: Simulation, before: World, bounds: Bounds):
 function crashes(world: World, process: Process, add: Add): void {
   const { id } = process;
   const alone = world.processes.every((other) =>
-    other.id === id || !other.accepting || other.calledOff
+    other.id === id || (!other.accepting || other.calledOff) && !isHeir(other, process)
   );
   const owner = process.up.some((letter) => letter.name === "owned");
   const down = Math.max(0, ...world.processes.map((child) => lettersTo(child, id)));
@@ -283,6 +348,12 @@ function crashes(world: World, process: Process, add: Add): void {
   }
 }
 
+/** Whether a process that does not accept yet will do so in the place of its parent. */
+function isHeir(child: Process, parent: Process): boolean {
+  return isPaused(parent) && !parent.over && parent.child === child.id && runs(child) &&
+    !child.calledOff && !isLeaving(child);
+}
+
 function lettersTo(child: Process, parent: number): number {
   return child.parent === parent ? child.down.length : 0;
 }
@@ -291,11 +362,8 @@ function lettersTo(child: Process, parent: number): number {
 function betweenTwo(simulation: Simulation, world: World, child: Process, add: Add): void {
   const { id } = child;
   const parent = processOf(world, child.parent);
-  if (!parent.isAlive) return;
-  if (!child.isFrozen && !isLeaving(child)) {
-    add(`${name(id)} stands still`, () => change(world, id, { isFrozen: true }));
-  }
-  if (child.isTorn) return;
+  // Of a child that it has let go the parent hears nothing, and the child ignores what it says, or that it is gone.
+  if (!parent.isAlive || parent.over || parent.child !== id || child.isTorn) return;
   add(
     `the channel between ${name(parent.id)} and ${name(id)} is lost`,
     () => change({ ...world, wasTorn: true }, id, { isTorn: true, down: [], up: [] }),
@@ -335,14 +403,23 @@ function namesFail(simulation: Simulation, world: World, process: Process, add: 
 }
 
 /** Whatever is refused is refused at once, and changes nothing. */
-export function refused(simulation: Simulation, world: World, bounds: Bounds): Move[] {
+export function refused(
+  simulation: Simulation,
+  world: World,
+  bounds: Bounds,
+  tried: Set<number>,
+): Move[] {
   const moves: Move[] = [];
   for (const process of world.processes) {
     const { state } = process;
     if (!runs(process)) continue;
+    // What a process refuses depends on nobody else.
+    const key = keyOfProcess(process);
+    if (tried.has(key)) continue;
+    tried.add(key);
     if (state.name !== "serving") {
       const title = `${name(process.id)} is asked to upgrade, in vain`;
-      const run = () => askUpgrade(simulation, world, process, bounds);
+      const run = () => askUpgrade(simulation, world, process, bounds, false);
       moves.push({ title, run, isTrouble: false });
     }
     if (state.name !== "starting" || state.phase !== "initialising") {
@@ -365,6 +442,7 @@ function askUpgrade(
   world: World,
   process: Process,
   { probation }: Bounds,
+  sequential: boolean,
 ): World {
   const upgradeCalls = process.upgradeCalls + 1;
   const request = 10 + upgradeCalls;
@@ -376,7 +454,7 @@ function askUpgrade(
     type: "upgrade-requested",
     request,
     probation,
-    sequential: false,
+    sequential,
     draining: 0,
     maxDraining: 2,
   });

@@ -13,6 +13,8 @@ export interface Mutant {
   /** Text that stands there exactly once. */
   readonly from: string;
   readonly to: string;
+  /** Whether it breaks sequential upgrades. */
+  readonly isSequential?: boolean;
 }
 
 const owner = "machine_owner.ts";
@@ -37,10 +39,14 @@ export const QUICK: readonly string[] = [
   "the process is started twice",
   "a replaced process removes the names",
   "the parent goes as soon as the child is ready",
+  "a pause has no deadline",
+  "the child is started before everything is released",
+  "the process does not accept again",
+  "what was released is taken back from a child that lives",
 ];
 
-/** All edits. */
-export const MUTANTS: readonly Mutant[] = [
+/** Edits that break parallel upgrades, and mostly sequential ones, too. */
+const PARALLEL: readonly Mutant[] = [
   {
     name: "the upgrade has no deadline",
     file: owner,
@@ -590,4 +596,258 @@ export const MUTANTS: readonly Mutant[] = [
     to: `  // deno-lint-ignore no-explicit-any -- broken on purpose
   owned: () => undefined as any,`,
   },
+];
+
+/** Edits that break only sequential upgrades. */
+const SEQUENTIAL: readonly Mutant[] = [
+  {
+    name: "a pause has no deadline",
+    file: owner,
+    from: `      { type: "start-timer", timer: "pause" },
+`,
+    to: ``,
+  },
+  {
+    name: "the time of the pause runs on when it is over",
+    file: owner,
+    from: `        { type: "clear-timer", timer: "pause" },
+        { type: "start-timer", timer: "upgrade" },
+        emit("paused"),`,
+    to: `        { type: "start-timer", timer: "upgrade" },
+        emit("paused"),`,
+  },
+  {
+    name: "the time of the pause runs on when it has failed",
+    file: owner,
+    from:
+      `    ...(state.phase === "pausing" ? [{ type: "clear-timer", timer: "pause" } as const] : []),
+    { type: "release-child" },`,
+    to: `    { type: "release-child" },`,
+  },
+  {
+    name: "the time of the pause runs on when the process is stopped",
+    file: owner,
+    from: `    ...(phase === "pausing" ? [{ type: "clear-timer", timer: "pause" } as const] : []),
+    { type: "clear-timer", timer: "upgrade" },`,
+    to: `    { type: "clear-timer", timer: "upgrade" },`,
+  },
+  {
+    name: "nobody is waited for when resources are released",
+    file: owner,
+    from: `        { type: "start-timer", timer: "upgrade" },
+        emit("paused"),`,
+    to: `        emit("paused"),`,
+  },
+  {
+    name: "the sockets are closed instead of paused",
+    file: owner,
+    from: `      { type: "pause-accepting" },
+`,
+    to: `      { type: "pause-accepting" },
+      { type: "stop-accepting" },
+`,
+  },
+  {
+    name: "nothing is paused",
+    file: owner,
+    from: `? [{ ...state, paused: true, phase: "pausing" }, [
+      { type: "start-timer", timer: "pause" },
+      emit("upgrading"),
+      { type: "pause-accepting" },
+    ]]`,
+    to: `? [{ ...state, paused: true, phase: "releasing" }, [
+      { type: "start-timer", timer: "upgrade" },
+      emit("upgrading"),
+      { type: "release-resources" },
+    ]]`,
+  },
+  {
+    name: "the child is started before everything is released",
+    file: owner,
+    from: `      ? [{ ...state, phase: "releasing" }, [
+        { type: "clear-timer", timer: "pause" },
+        { type: "start-timer", timer: "upgrade" },
+        emit("paused"),
+        { type: "release-resources" },`,
+    to: `      ? [{ ...state, phase: "spawning" }, [
+        { type: "clear-timer", timer: "pause" },
+        { type: "start-timer", timer: "upgrade" },
+        emit("paused"),
+        { type: "release-resources" },
+        { type: "spawn" },`,
+  },
+  {
+    name: "the child is started although something could not be released",
+    file: owner,
+    from: `      ? turnBack(state, event.failure)
+      : ignore("nothing was being released")(state),`,
+    to: `      ? [{ ...state, phase: "spawning" }, [{ type: "spawn" }]]
+      : ignore("nothing was being released")(state),`,
+  },
+  {
+    name: "what was released too late is forgotten",
+    file: owner,
+    from: `        return turnBack(state, failure);
+      case "resuming"`,
+    to: `        return resumed(state, failure, null);
+      case "resuming"`,
+  },
+  {
+    name: "an upgrade that turns back is taken for one with a child",
+    file: owner,
+    from: `    { type: "release-child" },
+    ...effects,`,
+    to: `    { type: "start-timer", timer: "kill" },
+    { type: "release-child" },
+    ...effects,`,
+  },
+  {
+    name: "taking back has no deadline",
+    file: owner,
+    from: `    [{ type: "start-timer", timer: "upgrade" }, { type: "reacquire-resources" }],`,
+    to: `    [{ type: "clear-timer", timer: "upgrade" }, { type: "reacquire-resources" }],`,
+  },
+  {
+    name: "the process does not accept again",
+    file: owner,
+    from: `    { type: "resume-accepting" },
+`,
+    to: ``,
+  },
+  {
+    name: "the process accepts before everything is taken back",
+    file: owner,
+    from: `    [{ type: "start-timer", timer: "upgrade" }, { type: "reacquire-resources" }],`,
+    to: `    [
+      { type: "start-timer", timer: "upgrade" },
+      { type: "resume-accepting" },
+      { type: "reacquire-resources" },
+    ],`,
+  },
+  {
+    name: "what is taken back too late is waited for",
+    file: owner,
+    from: `      case "resuming":
+        return resumed(state, state.failure, TIMED_OUT.resuming);`,
+    to: `      case "resuming":
+        return ignore("it takes its time")(state);`,
+  },
+  {
+    name: "the time of the upgrade runs on when all is taken back",
+    file: owner,
+    from: `    { type: "clear-timer", timer: "upgrade" },
+    { type: "resume-accepting" },`,
+    to: `    { type: "resume-accepting" },`,
+  },
+  {
+    name: "the failure of a sequential upgrade is not told",
+    file: owner,
+    from: `    ...reject(state.request, told),
+`,
+    to: `    ...reject(null, told),
+`,
+  },
+  {
+    name: "the process goes on as after a parallel upgrade",
+    file: owner,
+    from: `  if (state.paused) {
+    const [next`,
+    to: `  if (state.paused && failure.message === "") {
+    const [next`,
+  },
+  {
+    name: "what was released is taken back from a child that lives",
+    file: owner,
+    from: `        return callOff(state, failure, state.phase === "committing");
+    }
+  },
+  "kill-timeout"`,
+    to: `        return state.paused
+          ? resume(state, failure)
+          : callOff(state, failure, state.phase === "committing");
+    }
+  },
+  "kill-timeout"`,
+  },
+  {
+    name: "what was released is taken back from a child that is only asked to go",
+    file: owner,
+    from:
+      `    return state.killed ? recover(state, state.failure) : [{ ...state, killed: true }, [`,
+    to:
+      `    return state.killed || state.paused ? recover(state, state.failure) : [{ ...state, killed: true }, [`,
+  },
+  {
+    name: "the caller hears of the failure before the child has let go",
+    file: owner,
+    from: `  const answered = accepted && !paused;
+`,
+    to: `  const answered = accepted;
+`,
+  },
+  {
+    name: "the caller hears of it when a child was ready all the same",
+    file: owner,
+    from: `      const answered = state.request !== null && !state.paused;
+`,
+    to: `      const answered = state.request !== null;
+`,
+  },
+  {
+    name: "probation forgets the pause",
+    file: owner,
+    from: `      return [{ name: "probation", request: state.request, paused: state.paused }, [`,
+    to: `      return [{ name: "probation", request: state.request, paused: false }, [`,
+  },
+  {
+    name: "the pause is forgotten after probation",
+    file: owner,
+    from: `      paused: state.paused,
+      phase: "committing",`,
+    to: `      paused: false,
+      phase: "committing",`,
+  },
+  {
+    name: "the pause is forgotten when the child is called off",
+    file: owner,
+    from: `      probation: false,
+      paused,
+      phase: "aborting",`,
+    to: `      probation: false,
+      paused: false,
+      phase: "aborting",`,
+  },
+  {
+    name: "the parent accepts again beside its child",
+    file: owner,
+    from: `    return [{ ...state, phase: "committing" }, [
+      emit("child-ready"),
+      { type: "send-child", frame: "commit" },`,
+    to: `    return [{ ...state, phase: "committing" }, [
+      emit("child-ready"),
+      ...(state.paused ? [{ type: "resume-accepting" } as const] : []),
+      { type: "send-child", frame: "commit" },`,
+  },
+  {
+    name: "a process that is stopped in a pause waits for a child",
+    file: owner,
+    from: `  const child = phase !== "pausing" && phase !== "releasing" && phase !== "resuming";
+`,
+    to: `  const child = true as boolean;
+`,
+  },
+  {
+    name: "a process that is stopped in a pause does not let go of its attempt",
+    file: owner,
+    from: `    ...(child || phase === "resuming" ? [] : [{ type: "release-child" } as const]),
+`,
+    to: `    ...(child || phase !== "resuming" ? [] : [{ type: "release-child" } as const]),
+`,
+  },
+];
+
+/** All edits. */
+export const MUTANTS: readonly Mutant[] = [
+  ...PARALLEL,
+  ...SEQUENTIAL.map((mutant) => ({ ...mutant, isSequential: true })),
 ];

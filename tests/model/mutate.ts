@@ -33,6 +33,10 @@ const ROUNDS: readonly Bounds[] = [
   { processes: 2, troubles: 2, upgrades: 1, probation: false },
 ];
 
+function roundsFor({ isSequential }: Mutant): readonly Bounds[] {
+  return isSequential ? ROUNDS.map((round) => ({ ...round, mode: "sequential" })) : ROUNDS;
+}
+
 /** Whether the text that an edit replaces stands in its source exactly once. */
 export function applies({ file, from }: Mutant): boolean {
   return readFileSync(join(sources, file), "utf8").split(from).length === 2;
@@ -46,7 +50,7 @@ export function applies({ file, from }: Mutant): boolean {
  */
 export async function exploreMutant(
   mutant: Mutant,
-  rounds: readonly Bounds[] = ROUNDS,
+  rounds: readonly Bounds[] = roundsFor(mutant),
 ): Promise<Exploration> {
   if (!applies(mutant)) {
     throw new Error(`The edit "${mutant.name}" does not fit src/${mutant.file} any more: mend it`);

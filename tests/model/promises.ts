@@ -7,7 +7,7 @@
 import type { Move } from "./moves.ts";
 import { isOwner, processOf } from "./simulation.ts";
 import { Broken } from "./subject.ts";
-import { isLeaving, keyOf, type Process, type World } from "./world.ts";
+import { isLeaving, isPaused, keyOf, type Process, type World } from "./world.ts";
 
 function demand(holds: boolean, promise: string): asserts holds {
   if (!holds) throw new Broken(promise);
@@ -19,9 +19,15 @@ const name = ({ id }: Process) => `process ${id + 1}`;
 /** After every step. */
 export function holdsAfter(before: World, move: Move, after: World): void {
   // One that was called off leaves, also when the parent that said so has died meanwhile.
-  const serves = before.processes.some((process) => accepts(process) && !process.calledOff);
+  const serves = before.processes.some((process) =>
+    (accepts(process) || isPaused(process)) && !process.calledOff
+  );
   if (!move.isTrouble && !after.meantToEnd && serves) {
-    demand(after.processes.some(accepts) || isExcused(after), "at least one process accepts");
+    const isServed = after.processes.some((process) => accepts(process) || isPaused(process));
+    demand(
+      isServed || isExcused(after),
+      "at least one process accepts, or clients wait for one in the queue of the kernel",
+    );
   }
   demand(!after.meantToEnd || before.meantToEnd || move.isTrouble, "only users end the service");
 }
@@ -41,10 +47,18 @@ export function holdsIn(world: World): void {
     owners.length <= 1 || world.wasTorn,
     `there is one owner, not ${owners.map(name).join(" and ")}`,
   );
+  const holders = world.processes.filter(({ holds, signals }) =>
+    holds && !signals.includes("SIGKILL")
+  );
+  demand(
+    holders.length <= 1,
+    `what only one process may hold is not held by ${holders.map(name).join(" and ")}`,
+  );
   for (const process of world.processes) {
     if (!process.isAlive) continue;
     timersFit(process);
     childFits(world, process);
+    if (isPaused(process)) pauseFits(process);
     demand(
       !isLeaving(process) || !process.accepting,
       `${name(process)} (${process.state.name}) does not accept any more`,
@@ -58,6 +72,21 @@ export function holdsIn(world: World): void {
   }
 }
 
+/** Between pause and resume or commit. */
+function pauseFits(process: Process): void {
+  const phase = process.state.name === "upgrading" ? process.state.phase : "probation";
+  const begins = phase === "pausing" || process.work.some(({ what }) => what === "pause");
+  demand(
+    begins || !process.accepting,
+    `${name(process)} (${phase}) does not accept in a pause`,
+  );
+  // Whoever asked relies on the process when its upgrade has failed.
+  demand(
+    process.waiting.some((request) => request > 10),
+    `the request that ${name(process)} is replaced waits until the pause is over`,
+  );
+}
+
 /** An owner that has not told a child to take over. */
 function isSureOwner(process: Process): boolean {
   const { state, signals } = process;
@@ -68,11 +97,13 @@ function isSureOwner(process: Process): boolean {
   return state.phase !== "committing";
 }
 
+const TIMERS: { readonly [phase: string]: string } = { pausing: "pause", aborting: "kill" };
+
 /** Whoever waits has a deadline, and nobody has one who does not wait. */
 function timersFit(process: Process): void {
   const { state, timers } = process;
   const wanted: string[] = [];
-  if (state.name === "upgrading") wanted.push(state.phase === "aborting" ? "kill" : "upgrade");
+  if (state.name === "upgrading") wanted.push(TIMERS[state.phase] ?? "upgrade");
   else if (state.name === "probation") wanted.push("probation");
   else if (state.name === "stopping" && state.child) wanted.push("kill");
   for (const timer of wanted) {
@@ -86,11 +117,15 @@ function timersFit(process: Process): void {
   }
 }
 
+/** Phases of a sequential upgrade in which there is no child. */
+const ALONE: readonly string[] = ["pausing", "releasing", "resuming"];
+
 /** Whoever waits for a child has one, and whoever does not has let go of it. */
 function childFits(world: World, process: Process): void {
   const { state, over, spawning } = process;
   const child = world.processes[process.child];
-  const waits = state.name === "upgrading" || state.name === "probation" ||
+  const waits = state.name === "upgrading" && !ALONE.includes(state.phase) ||
+    state.name === "probation" ||
     state.name === "stopping" && state.child;
   if (!waits) {
     const none = child === undefined && spawning === "no";
@@ -117,11 +152,12 @@ export function holdsWhenPunctual(world: World): void {
 }
 
 /** Where nothing more comes by itself. */
-export function holdsAtRest(world: World): void {
+export function holdsAtRest(world: World, isExclusive: boolean): void {
   const alive = world.processes.filter(({ isAlive }) => isAlive);
   const frozen = alive.filter(({ isFrozen }) => isFrozen);
   for (const process of frozen) {
-    const watched = process.parent !== -1 && isOwner(processOf(world, process.parent));
+    const parent = world.processes[process.parent];
+    const watched = parent !== undefined && isOwner(parent) && !parent.isFrozen;
     demand(!watched, `${name(process)}, which stands still, is ended by its parent`);
   }
   // An owner that stands still nobody replaces.
@@ -140,16 +176,19 @@ export function holdsAtRest(world: World): void {
   if (owner !== undefined) {
     demand(owner.accepting, "the owner accepts");
     demand(
+      owner.holds || owner.doesWithout || !isExclusive,
+      `${name(owner)} has what only one process may hold`,
+    );
+    demand(
       world.pidFile === owner.id || world.namesFailed || world.wasTorn,
       `the PID file has the number of ${name(owner)}`,
     );
     demand(world.hasPath || world.wasTorn || world.meantToEnd, "the path of the socket is there");
     demand(alive.length === 1, `nobody is left besides ${name(owner)}`);
   } else if (!world.meantToEnd && !world.wasKilled && !world.ownerWasKilled) {
-    const begun = world.processes.some(({ hasAccepted }) => hasAccepted);
     // One that initialises was told so by ready(), if it was called, and may call it again.
     const tries = alive.some(({ state }) => state.name === "starting");
-    demand(!begun || tries || isExcused(world), "somebody serves");
+    demand(!world.hasBegun || tries || isExcused(world), "somebody serves");
   }
   const died = world.wasKilled || world.troubles > 1 || world.wasTorn;
   if (alive.length === 0 && !died && world.meantToEnd) {

@@ -8,7 +8,7 @@
 import type { Effect, Event, Failure, State, TimerName } from "../../src/machine.ts";
 import type { Frame } from "../../src/protocol.ts";
 import { Broken, type Letter, Post, type Subject } from "./subject.ts";
-import { change, type Draft, type Process, type World } from "./world.ts";
+import { change, type Draft, isPaused, type Process, type Work, type World } from "./world.ts";
 
 const MAX_STEPS = 50;
 
@@ -17,6 +17,14 @@ const EXPIRED: { readonly [T in TimerName]: Event } = {
   probation: { type: "probation-over" },
   kill: { type: "kill-timeout" },
   pause: { type: "timeout" },
+};
+
+/** Of which phase each work is a part. */
+const PHASES: { readonly [W in Work["what"]]: string } = {
+  pause: "pausing",
+  finish: "pausing",
+  release: "releasing",
+  reacquire: "resuming",
 };
 
 /** Why something fails in the model. */
@@ -32,9 +40,12 @@ export interface Chance {
 export class Simulation {
   readonly post: Post;
   readonly #subject: Subject;
+  readonly #isExclusive: boolean;
 
-  constructor(subject: Subject) {
+  /** @param isExclusive Whether each process needs what only one may hold. */
+  constructor(subject: Subject, isExclusive: boolean) {
     this.#subject = subject;
+    this.#isExclusive = isExclusive;
     this.post = new Post(subject.protocol);
   }
 
@@ -51,6 +62,7 @@ export class Simulation {
       ownerWasKilled: false,
       namesFailed: false,
       failedUnaware: false,
+      hasBegun: false,
       wasTorn: false,
     };
   }
@@ -141,6 +153,59 @@ export class Simulation {
     return this.dispatch(known, id, { type: "spawned" });
   }
 
+  /**
+   * Work of a process is done, or has failed; who still waits for it is told (sequential.ts).
+   *
+   * @param work One of the process's.
+   * @param failed Whether it has failed.
+   */
+  worked(world: World, id: number, work: Work, failed: boolean): World {
+    const process = processOf(world, id);
+    const { state, hasReleased, holds } = process;
+    const isAwaited = !work.isLate && state.name === "upgrading" &&
+      state.phase === PHASES[work.what];
+    const end = (changes: Partial<Process>, event: Event) => {
+      const done = change(world, id, {
+        work: process.work.filter((other) => other !== work),
+        ...changes,
+      });
+      return isAwaited ? this.dispatch(done, id, event) : done;
+    };
+    const problem = failure("ERR_ABORTED");
+    switch (work.what) {
+      case "pause": {
+        // Some listeners may be paused although others cannot be.
+        if (failed) return end({ accepting: false }, { type: "pause-failed", failure: problem });
+        if (isAwaited) {
+          const next: Work = { what: "finish", isLate: false };
+          const rest = process.work.map((other) => other === work ? next : other);
+          return change(world, id, { accepting: false, work: rest });
+        }
+        // One that accepts again opens what is paused only now.
+        return end({ accepting: process.accepting && !isPaused(process) }, { type: "paused" });
+      }
+      case "finish":
+        return end({}, { type: "paused" });
+      case "release": {
+        const hasReleased = this.#isExclusive;
+        // Whether one that fails has let go, nobody knows: at worst it has not.
+        return failed
+          ? end({ hasReleased }, { type: "release-failed", failure: problem })
+          : end({ hasReleased, holds: false }, { type: "released" });
+      }
+      case "reacquire":
+        return end(
+          {
+            // What was not released is not taken back.
+            hasReleased: false,
+            holds: holds || hasReleased && !failed,
+            doesWithout: hasReleased ? failed : process.doesWithout,
+          },
+          { type: "reacquired", problem: failed ? "no" : null },
+        );
+    }
+  }
+
   /** A child says `fail` by itself. */
   fail(world: World, id: number): World {
     return sendUp(world, id, this.post.write({ type: "fail", message: "no", stack: "" }));
@@ -176,6 +241,12 @@ export class Simulation {
       tearNoticed: false,
       calledOff: false,
       hasOwned: false,
+      work: [],
+      // It may open it as soon as it runs.
+      holds: this.#isExclusive,
+      hasReleased: false,
+      doesWithout: false,
+      key: 0,
     };
   }
 
@@ -187,7 +258,12 @@ export class Simulation {
         if (process.spawning !== "no" && !process.over) {
           throw new Broken("a second child is started");
         }
-        set(draft, id, { spawning: "command", over: false, child: -1 });
+        // In a sequential upgrade the command is known since the pause.
+        set(draft, id, {
+          spawning: isPaused(process) ? "process" : "command",
+          over: false,
+          child: -1,
+        });
         break;
       case "send-child":
         this.#sendDown(draft, process.child, { type: effect.frame });
@@ -237,8 +313,11 @@ export class Simulation {
         Object.assign(draft, this.fail(draft, id));
         break;
       case "start-timer":
-        // One that was ready all the same is given more time.
-        if (process.timers.includes(effect.timer) && effect.patient !== true) {
+        // One that was ready all the same is given more time, and so is each step of a sequential upgrade.
+        if (
+          process.timers.includes(effect.timer) && effect.patient !== true &&
+          (effect.timer !== "upgrade" || !isPaused(process))
+        ) {
           throw new Broken(`process ${id + 1} starts timer ${effect.timer} while it runs`);
         }
         set(draft, id, { timers: [...new Set([...process.timers, effect.timer])].sort() });
@@ -254,16 +333,19 @@ export class Simulation {
           throw new Broken(`process ${id + 1} opens its listeners twice`);
         }
         set(draft, id, { opening: true, hasAccepted: true });
+        draft.hasBegun = true;
         break;
       case "stop-accepting":
+        if (isPaused(process)) {
+          throw new Broken(`process ${id + 1} closes its listening sockets in a pause`);
+        }
         // What is being opened answers all the same.
         set(draft, id, { accepting: false });
         break;
       case "take-names":
         if (chance.namesFail === true) {
           draft.namesFailed = true;
-          draft.failedUnaware ||= process.parent !== -1 && !process.endNoticed &&
-            !processOf(draft, process.parent).isAlive;
+          draft.failedUnaware ||= isUnaware(draft, process);
           queue.push({ type: "names-failed", failure: failure("ERR_CHILD_FAILED") });
         } else {
           draft.pidFile = id;
@@ -280,7 +362,9 @@ export class Simulation {
       case "remove-names":
         // The path is the same file through all generations.
         draft.hasPath = false;
-        if (draft.pidFile === id || draft.pidFile === process.child) draft.pidFile = -1;
+        if (draft.pidFile === id || !process.over && draft.pidFile === process.child) {
+          draft.pidFile = -1;
+        }
         break;
       case "resolve":
       case "reject":
@@ -297,7 +381,8 @@ export class Simulation {
         const child = draft.processes[process.child];
         if (child !== undefined) {
           if (child.told.includes("released")) throw new Broken("a child is released twice");
-          set(draft, child.id, { told: [...child.told, "released"] });
+          // What it still says is heard by nobody.
+          set(draft, child.id, { told: [...child.told, "released"], up: [] });
         }
         set(draft, id, { over: true });
         break;
@@ -309,12 +394,27 @@ export class Simulation {
       case "emit":
       case "ignore":
         break;
-      // Sequential upgrades are explored by tests/unit/machine_pair.test.ts.
       case "pause-accepting":
+        set(draft, id, { over: false, child: -1, spawning: "no" });
+        begins(draft, id, "pause");
+        break;
       case "release-resources":
+        begins(draft, id, "release");
+        break;
       case "reacquire-resources":
+        // Nobody waits for the connections any more.
+        set(draft, id, { work: process.work.filter(({ what }) => what !== "finish") });
+        begins(draft, id, "reacquire");
+        break;
       case "resume-accepting":
-        throw new Broken(`nobody asked for "${effect.type}"`);
+        set(draft, id, {
+          accepting: true,
+          work: process.work.map((work) => ({ ...work, isLate: true })),
+          // What is not back yet may come back later.
+          doesWithout: process.doesWithout ||
+            process.work.some(({ what }) => what === "reacquire"),
+        });
+        break;
     }
   }
 
@@ -341,6 +441,13 @@ export function processOf(world: Pick<World, "processes">, id: number): Process 
 export function dies(world: World, id: number): World {
   return change(world, id, {
     isAlive: false,
+    // Of one that is dead nobody asks what it was.
+    state: { name: "exited", because: "stopped" },
+    once: "",
+    hasAccepted: false,
+    endNoticed: true,
+    work: [],
+    holds: false,
     isFrozen: false,
     accepting: false,
     opening: false,
@@ -352,14 +459,27 @@ export function dies(world: World, id: number): World {
   });
 }
 
+/** Whether a process does not know yet that its parent has died. */
+export function isUnaware(
+  world: Pick<World, "processes">,
+  { parent, endNoticed }: Process,
+): boolean {
+  return parent !== -1 && !endNoticed && !processOf(world, parent).isAlive;
+}
+
 function sendUp(world: World, id: number, letter: Letter): World {
   const { up, parent, isTorn } = processOf(world, id);
-  const hears = parent !== -1 && processOf(world, parent).isAlive && !isTorn;
+  const above = world.processes[parent];
+  const hears = above?.isAlive && !above.over && above.child === id && !isTorn;
   return hears ? change(world, id, { up: [...up, letter] }) : world;
 }
 
 function set(draft: Draft, id: number, changes: Partial<Process>): void {
   draft.processes = change(draft, id, changes).processes;
+}
+
+function begins(draft: Draft, id: number, what: Work["what"]): void {
+  set(draft, id, { work: [...processOf(draft, id).work, { what, isLate: false }] });
 }
 
 function once(draft: Draft, id: number, what: string): void {
