@@ -12,7 +12,7 @@ import type { Platform, Symbols } from "./platform.ts";
 
 // How many closed numbers in a row are taken for the end of the open ones where the kernel does not tell it.
 const MAX_GAP = 1024;
-/** How many numbers one call asks for: to ask for each alone, or to read the folder of all, takes ten times as long. */
+/** How many numbers one call asks for: to ask for each alone, or to read the folder of all, takes several times as long. */
 const ASKED_AT_ONCE = 256;
 const F_GETFD = 1;
 const F_SETFD = 2;
